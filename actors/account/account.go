@@ -1,0 +1,95 @@
+package account
+
+import (
+	"crypto/subtle"
+	"errors"
+	"time"
+)
+
+// Limits of one account.
+const (
+	MaxSessions     = 32      // open sessions; the oldest goes
+	MaxOpenPayments = 100     // buys waiting for Bitcoin
+	MaxKeys         = 100_000 // idempotency keys remembered at once
+	MaxHistory      = 1<<32 - 1
+
+	// KeyLifetime is how long an idempotency key is remembered.
+	KeyLifetime = 24 * time.Hour
+)
+
+// Session is one open login. The token itself is known to its client alone.
+type Session struct {
+	Hash      Hash
+	CreatedAt Time
+	ExpiresAt Time
+}
+
+// State is what there is to know of an account: an immutable value once it is
+// shared. A copy costs O(1) whatever the length of the history.
+type State struct {
+	ID        UserID
+	Seq       uint64 // records applied; zero means that the account does not exist
+	Wallet    string
+	Email     string
+	Username  string
+	Status    Status
+	CreatedAt Time
+	LastLogin Time
+	UpdatedAt Time // of the last record; never goes back
+	BalanceAt Time // of the last change of Balance or Held
+
+	Balance Money // what the user owns, held or not
+	Held    Money // the part of Balance that pending sales and withdrawals have claimed
+
+	Sessions []Session // oldest first; replaced, never written
+	History  History
+	Counts   Counts
+}
+
+// Counts is the number of transactions by type and status.
+type Counts [numTypes][numStatuses]uint32
+
+// Of returns how many transactions have the type and status; zero stands for any.
+func (c *Counts) Of(t Type, s TransactionStatus) uint32 {
+	var n uint32
+	for ti := range c {
+		for si := range c[ti] {
+			if (t == 0 || int(t) == ti) && (s == 0 || int(s) == si) {
+				n += c[ti][si]
+			}
+		}
+	}
+	return n
+}
+
+// Available is what the user may spend: Balance less Held.
+func (s *State) Available() Money { return s.Balance - s.Held }
+
+// HasSession reports whether hash names a session that is live at now. Its time
+// does not depend on which session, if any, it is.
+func (s *State) HasSession(hash *Hash, now Time) bool {
+	live := 0
+	for i := range s.Sessions {
+		same := subtle.ConstantTimeCompare(s.Sessions[i].Hash[:], hash[:])
+		if now < s.Sessions[i].ExpiresAt {
+			live |= same
+		}
+	}
+	return live == 1
+}
+
+// Account is a State and what only its owner may touch. One goroutine owns it.
+type Account struct {
+	State
+	keys keyring
+}
+
+// New returns the empty account of id: it exists after its first event.
+func New(id UserID) *Account { return &Account{State: State{ID: id}} }
+
+// Exists reports whether the account has been created.
+func (s *State) Exists() bool { return s.Seq != 0 }
+
+// ErrApply is what every error of Apply wraps: a record that does not follow from
+// the account it is applied to. For a live account that is a broken invariant.
+var ErrApply = errors.New("record does not fit the account")

@@ -1,0 +1,116 @@
+package account
+
+import "time"
+
+// Command asks an account to change. The set is closed: the types of this file.
+// Text in a command has been checked by whoever made it (length, characters);
+// what depends on the account is checked by Decide.
+type Command interface {
+	// decide returns the events of the command, and the number of the transaction
+	// it is about (0 if none), or the rule that refuses it.
+	decide(a *Account, at Time) (events []Event, n uint32, err *Error)
+}
+
+// Idempotency names a request that may be sent again.
+type Idempotency struct {
+	Key         Key
+	Fingerprint Fingerprint
+}
+
+// Login opens a session, and the account if there is none. The wallet, and the
+// e-mail address and username to begin with, are the caller's to keep unique.
+type Login struct {
+	Wallet    string
+	Email     string
+	Username  string
+	Session   Hash
+	ExpiresAt Time
+}
+
+// Logout ends the session.
+type Logout struct {
+	Session Hash
+}
+
+// ChangeProfile sets what is not empty.
+type ChangeProfile struct {
+	Email    string
+	Username string
+}
+
+// SetStatus is for the operator.
+type SetStatus struct {
+	Status Status
+	By     string
+	Reason string
+}
+
+// Deposit adds AITBC: the demo faucet, or the operator.
+type Deposit struct {
+	Amount Money
+	By     string
+}
+
+// Withdraw holds Amount + Fee until the operator completes or fails it.
+type Withdraw struct {
+	Amount Money
+	Fee    Money
+	To     string
+}
+
+// Sell holds Amount until the operator has paid the Bitcoin, or fails it.
+type Sell struct {
+	Amount  Money
+	BTC     Money // satoshi to pay out
+	BTCFee  Money
+	Address string
+}
+
+// CreatePayment quotes BTC for Amount until Lifetime is over.
+type CreatePayment struct {
+	Amount   Money
+	BTC      Money // satoshi to pay, fee included
+	BTCFee   Money
+	Address  string
+	Lifetime time.Duration
+	Notes    string
+}
+
+// Complete ends a pending transaction well: the chain for a payment, or the
+// operator. Of is the type it must have, zero for any.
+type Complete struct {
+	N             uint32
+	Of            Type
+	TxHash        string
+	Confirmations uint32
+	By            string
+	Reason        string
+}
+
+// Fail ends a pending transaction without moving value. Of is the type it must
+// have, zero for any.
+type Fail struct {
+	N      uint32
+	Of     Type
+	By     string
+	Reason string
+}
+
+// ExpirePayment fails a payment whose time is over.
+type ExpirePayment struct {
+	N uint32
+}
+
+// Credit adds AITBC by the operator.
+type Credit struct {
+	Amount Money
+	By     string
+	Reason string
+}
+
+// Debit takes AITBC by the operator, never what is held.
+type Debit struct {
+	Amount Money
+	By     string
+	Reason string
+}

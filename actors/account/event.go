@@ -1,0 +1,230 @@
+package account
+
+// Hash is a SHA-256 digest: of a session's secret, never the secret itself.
+type Hash [32]byte
+
+// Key is the first half of the SHA-256 of an Idempotency-Key and of who used it.
+type Key [16]byte
+
+// Fingerprint is the first half of the SHA-256 of the request that used a Key.
+type Fingerprint [16]byte
+
+// Status says what a user may do. The numbers are in the log.
+type Status uint8
+
+// The user statuses. Only an active user changes anything.
+const (
+	Active    Status = 1
+	Inactive  Status = 2 // closed by the operator, for no fault
+	Suspended Status = 3 // stopped by the operator
+
+	numUserStatuses = 4
+)
+
+var statusNames = [numUserStatuses]string{"", "active", "inactive", "suspended"}
+
+func (s Status) String() string {
+	if s == 0 || s >= numUserStatuses {
+		return "unknown"
+	}
+	return statusNames[s]
+}
+
+// ParseStatus reads what String writes.
+func ParseStatus(s string) (Status, bool) {
+	for status := Active; status < numUserStatuses; status++ {
+		if statusNames[status] == s {
+			return status, true
+		}
+	}
+	return 0, false
+}
+
+// Event is something that happened to one account. Everything that Apply needs
+// is in it. The set is closed: the types of this file, as pointers.
+type Event interface {
+	// kind is the event's number in the log; a number is never used again.
+	kind() kind
+	// append and read are the event's binary form, see codec.go.
+	append(dst []byte) []byte
+	read(r *reader)
+	// apply changes a; at is the time of the event's record.
+	apply(a *Account, at Time) error
+}
+
+type kind uint8
+
+const (
+	kindCreated             kind = 1
+	kindLoggedIn            kind = 2
+	kindLoggedOut           kind = 3
+	kindProfileChanged      kind = 4
+	kindStatusChanged       kind = 5
+	kindDeposited           kind = 6
+	kindWithdrawalRequested kind = 7
+	kindSaleRequested       kind = 8
+	kindPaymentCreated      kind = 9
+	kindTxCompleted         kind = 10
+	kindTxFailed            kind = 11
+	kindCredited            kind = 12
+	kindDebited             kind = 13
+	kindKeyUsed             kind = 14
+)
+
+// newEvent returns an empty event of kind k, or nil if there is no such kind.
+func newEvent(k kind) Event {
+	switch k {
+	case kindCreated:
+		return new(Created)
+	case kindLoggedIn:
+		return new(LoggedIn)
+	case kindLoggedOut:
+		return new(LoggedOut)
+	case kindProfileChanged:
+		return new(ProfileChanged)
+	case kindStatusChanged:
+		return new(StatusChanged)
+	case kindDeposited:
+		return new(Deposited)
+	case kindWithdrawalRequested:
+		return new(WithdrawalRequested)
+	case kindSaleRequested:
+		return new(SaleRequested)
+	case kindPaymentCreated:
+		return new(PaymentCreated)
+	case kindTxCompleted:
+		return new(TxCompleted)
+	case kindTxFailed:
+		return new(TxFailed)
+	case kindCredited:
+		return new(Credited)
+	case kindDebited:
+		return new(Debited)
+	case kindKeyUsed:
+		return new(KeyUsed)
+	}
+	return nil
+}
+
+// Created opens the account. It is the first event of its user, and only that.
+type Created struct {
+	Wallet   string // as the user gave it, in its canonical form
+	Email    string
+	Username string
+}
+
+// LoggedIn opens a session, after dropping those that have expired and, at the
+// limit, the oldest.
+type LoggedIn struct {
+	Session   Hash
+	ExpiresAt Time
+}
+
+// LoggedOut ends a session.
+type LoggedOut struct {
+	Session Hash
+}
+
+// ProfileChanged gives the account's e-mail address and username from now on.
+type ProfileChanged struct {
+	Email    string
+	Username string
+}
+
+// StatusChanged is the operator's doing.
+type StatusChanged struct {
+	Status Status
+	By     string
+	Reason string
+}
+
+// Deposited adds a completed deposit.
+type Deposited struct {
+	Amount Money
+	By     string // "" the demo faucet, otherwise the operator's name
+}
+
+// WithdrawalRequested adds a pending withdrawal and holds Amount + Fee.
+type WithdrawalRequested struct {
+	Amount Money
+	Fee    Money
+	To     string
+}
+
+// SaleRequested adds a pending sale and holds Amount.
+type SaleRequested struct {
+	Amount  Money
+	BTC     Money // satoshi to pay out
+	BTCFee  Money // satoshi kept by the exchange
+	Address string
+}
+
+// PaymentCreated adds a pending buy: a quote for Amount until ExpiresAt.
+type PaymentCreated struct {
+	Amount    Money
+	BTC       Money // satoshi to pay, BTCFee included
+	BTCFee    Money
+	Address   string // where to pay
+	ExpiresAt Time
+	Notes     string
+}
+
+// TxCompleted completes a pending transaction: a buy is credited, what was held
+// for a sale or withdrawal leaves the account. Type, Amount and Fee repeat the
+// transaction's, so that value can be counted from the events alone; Apply
+// refuses an event that contradicts it.
+type TxCompleted struct {
+	N             uint32
+	Type          Type
+	Amount        Money
+	Fee           Money
+	TxHash        string
+	Confirmations uint32
+	By            string
+	Reason        string
+}
+
+// TxFailed fails a pending transaction and releases what was held for it.
+type TxFailed struct {
+	N       uint32
+	Expired bool
+	By      string
+	Reason  string
+}
+
+// Credited adds a completed credit by the operator.
+type Credited struct {
+	Amount Money
+	By     string
+	Reason string
+}
+
+// Debited adds a completed debit by the operator.
+type Debited struct {
+	Amount Money
+	By     string
+	Reason string
+}
+
+// KeyUsed remembers that the record it is in answered an idempotent request,
+// with transaction N.
+type KeyUsed struct {
+	Key         Key
+	Fingerprint Fingerprint
+	N           uint32
+}
+
+func (*Created) kind() kind             { return kindCreated }
+func (*LoggedIn) kind() kind            { return kindLoggedIn }
+func (*LoggedOut) kind() kind           { return kindLoggedOut }
+func (*ProfileChanged) kind() kind      { return kindProfileChanged }
+func (*StatusChanged) kind() kind       { return kindStatusChanged }
+func (*Deposited) kind() kind           { return kindDeposited }
+func (*WithdrawalRequested) kind() kind { return kindWithdrawalRequested }
+func (*SaleRequested) kind() kind       { return kindSaleRequested }
+func (*PaymentCreated) kind() kind      { return kindPaymentCreated }
+func (*TxCompleted) kind() kind         { return kindTxCompleted }
+func (*TxFailed) kind() kind            { return kindTxFailed }
+func (*Credited) kind() kind            { return kindCredited }
+func (*Debited) kind() kind             { return kindDebited }
+func (*KeyUsed) kind() kind             { return kindKeyUsed }

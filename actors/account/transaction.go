@@ -1,0 +1,143 @@
+package account
+
+import "fmt"
+
+// Type says what a transaction moves and why. The numbers are in the log.
+type Type uint8
+
+// The transaction types.
+const (
+	TypeBuy        Type = 1 // AITBC bought with Bitcoin: a payment
+	TypeSell       Type = 2 // AITBC sold for Bitcoin
+	TypeDeposit    Type = 3
+	TypeWithdrawal Type = 4
+	TypeCredit     Type = 5 // by the operator, with a reason
+	TypeDebit      Type = 6 // by the operator, with a reason
+
+	numTypes = 7
+)
+
+var typeNames = [numTypes]string{"", "buy", "sell", "deposit", "withdrawal", "credit", "debit"}
+
+func (t Type) String() string {
+	if t == 0 || t >= numTypes {
+		return fmt.Sprintf("type(%d)", uint8(t))
+	}
+	return typeNames[t]
+}
+
+// ParseType reads what String writes.
+func ParseType(s string) (Type, bool) {
+	for t := Type(1); t < numTypes; t++ {
+		if typeNames[t] == s {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
+// TransactionStatus is where a transaction stands; completed and failed are
+// final. The numbers are in the log.
+type TransactionStatus uint8
+
+// The transaction statuses.
+const (
+	Pending   TransactionStatus = 1
+	Completed TransactionStatus = 2
+	Failed    TransactionStatus = 3
+
+	numStatuses = 4
+)
+
+var transactionStatusNames = [numStatuses]string{"", "pending", "completed", "failed"}
+
+func (s TransactionStatus) String() string {
+	if s == 0 || s >= numStatuses {
+		return fmt.Sprintf("status(%d)", uint8(s))
+	}
+	return transactionStatusNames[s]
+}
+
+// ParseTransactionStatus reads what String writes.
+func ParseTransactionStatus(s string) (TransactionStatus, bool) {
+	for t := TransactionStatus(1); t < numStatuses; t++ {
+		if transactionStatusNames[t] == s {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
+// Transaction is one line of a user's history.
+type Transaction struct {
+	CreatedAt   Time
+	ConfirmedAt Time    // when it was completed; zero before, and if it failed
+	Amount      Money   // AITBC base units, positive
+	Fee         Money   // AITBC base units, on top of Amount
+	Detail      *Detail // immutable; nil where there is nothing more to say
+	Type        Type
+	Status      TransactionStatus
+}
+
+// Detail is what only some transactions have. Once shared it is never written.
+type Detail struct {
+	To            string // withdrawal: AITBC address; sell: BTC address; buy: address to pay to
+	Notes         string // the payer's own words
+	BTC           Money  // buy: satoshi to pay, fee included; sell: satoshi paid out, fee taken off
+	BTCFee        Money  // the exchange's fee in satoshi, a part of BTC (buy) or taken from it (sell)
+	ExpiresAt     Time   // buy: when the quote ends
+	TxHash        string // Bitcoin transaction that settled it
+	Confirmations uint32
+	Expired       bool   // failed because its time ran out
+	By            string // who settled or made it: "" the user, "chain", "clock" or an operator's name
+	Reason        string // why, in the operator's words
+}
+
+// detail returns t.Detail, or an empty one.
+func (t *Transaction) detail() Detail {
+	if t.Detail == nil {
+		return Detail{}
+	}
+	return *t.Detail
+}
+
+// AsCreated returns t as it was answered when it was made: the first response,
+// which a retried request gets again.
+func (t Transaction) AsCreated() Transaction {
+	switch t.Type {
+	case TypeBuy, TypeSell, TypeWithdrawal:
+		t.Status, t.ConfirmedAt = Pending, 0
+		d := t.detail()
+		d.TxHash, d.Confirmations, d.Expired, d.By, d.Reason = "", 0, false, "", ""
+		t.Detail = &d
+	}
+	return t
+}
+
+// Description says in a few words what t is, for a person.
+func (t Transaction) Description() string {
+	d := t.detail()
+	switch t.Type {
+	case TypeBuy:
+		return fmt.Sprintf("Bought with %s BTC", d.BTC)
+	case TypeSell:
+		return fmt.Sprintf("Sold for %s BTC to %s", d.BTC, d.To)
+	case TypeDeposit:
+		return "Deposit"
+	case TypeWithdrawal:
+		return "Withdrawal to " + d.To
+	case TypeCredit, TypeDebit:
+		return d.Reason
+	}
+	return ""
+}
+
+// debit is what completing t takes from the balance, and what is held for it
+// while it is pending. Zero for a type that brings value in.
+func (t *Transaction) debit() Money {
+	switch t.Type {
+	case TypeSell, TypeWithdrawal, TypeDebit:
+		return t.Amount + t.Fee
+	}
+	return 0
+}

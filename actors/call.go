@@ -1,0 +1,119 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/aitbc/exchange/actors/account"
+)
+
+// call carries one command to an actor and its outcome back. It is its own
+// journal completion and its own waiter, and is pooled, so that a command costs
+// no future, no timer and no registry entry. Whoever holds it may touch it: the
+// requester, then the actor, then the committer, then the requester again. A
+// requester that gave up never touches it, or pools it, again.
+type call struct {
+	exchange *Exchange
+	timer    *time.Timer
+	done     chan struct{} // capacity 1: finishing never blocks
+
+	user    *user
+	command account.Command
+	idem    account.Idempotency
+	hasIdem bool
+
+	decision account.Decision
+	encoded  []byte         // the decision's record; kept for its capacity
+	state    *account.State // after the record; nil if nothing changed
+	err      error
+}
+
+func newCall(x *Exchange) *call {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &call{exchange: x, timer: timer, done: make(chan struct{}, 1)}
+}
+
+func (c *call) idempotency() *account.Idempotency {
+	if !c.hasIdem {
+		return nil
+	}
+	return &c.idem
+}
+
+// Committed is called by the journal once the call's record, or everything the
+// call's answer rests on, is durable or never known to be.
+func (c *call) Committed(err error) {
+	switch {
+	case err != nil:
+		c.err = asUnavailable(err)
+	case c.state != nil:
+		c.exchange.publish(c.user, c.state, &c.decision.Record)
+	}
+	c.done <- struct{}{}
+}
+
+// fail answers at once with an error of the journal.
+func (c *call) fail(err error) {
+	c.err = asUnavailable(err)
+	c.done <- struct{}{}
+}
+
+// Receipt is the answer to a command that was accepted.
+type Receipt struct {
+	State    *account.State // durable, this command's change included
+	N        uint32         // the transaction it is about, 0 if none
+	Replayed bool           // the answer of an earlier request with the same key
+}
+
+// ID names the receipt's transaction.
+func (r Receipt) ID() account.TransactionID { return account.TransactionID{User: r.State.ID, N: r.N} }
+
+// do sends a command to the user's actor and waits until its outcome is durable.
+// Its error is an *account.Error, ErrOverloaded or ErrOutcomeUnknown.
+func (x *Exchange) do(u *user, command account.Command, idem *account.Idempotency) (Receipt, error) {
+	c := x.send(u, command, idem)
+	if !c.wait(x.cfg.CommandTimeout) {
+		return Receipt{}, ErrOutcomeUnknown
+	}
+	return x.collect(c)
+}
+
+// send hands a command to the user's actor.
+func (x *Exchange) send(u *user, command account.Command, idem *account.Idempotency) *call {
+	c := x.calls.Get().(*call)
+	c.user, c.command = u, command
+	if idem != nil {
+		c.idem, c.hasIdem = *idem, true
+	}
+	x.system.Root.Send(x.actorOf(u), c)
+	return c
+}
+
+// wait reports whether the outcome came in time. If not, c belongs to the actor
+// and the committer for good.
+func (c *call) wait(timeout time.Duration) bool {
+	c.timer.Reset(timeout)
+	select {
+	case <-c.done:
+		c.timer.Stop()
+		return true
+	case <-c.timer.C:
+		return false
+	}
+}
+
+// collect takes the outcome out of a finished call and gives the call back.
+func (x *Exchange) collect(c *call) (Receipt, error) {
+	receipt, err := Receipt{State: c.state, N: c.decision.N, Replayed: c.decision.Replayed}, c.err
+	if receipt.State == nil {
+		receipt.State = c.user.durable.Load()
+	}
+	c.user, c.command, c.hasIdem, c.decision, c.state, c.err = nil, nil, false, account.Decision{}, nil, nil
+	x.calls.Put(c)
+	x.commands.Add(1)
+	if err != nil {
+		x.refused.Add(1)
+		return Receipt{}, err
+	}
+	return receipt, nil
+}

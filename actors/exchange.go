@@ -1,0 +1,148 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// Errors of a command that are not the account's own (*account.Error).
+var (
+	// ErrOverloaded: the journal's queue is full. Nothing was changed.
+	ErrOverloaded = errors.New("too many changes are waiting to be written")
+	// ErrOutcomeUnknown: the change may or may not have been made; a retry with
+	// the same Idempotency-Key settles it.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown")
+	// ErrPaymentsOff: there is no Bitcoin side.
+	ErrPaymentsOff = errors.New("no Bitcoin node is configured")
+)
+
+// Config is what an Exchange needs. Every field without a default is required.
+type Config struct {
+	Journal *persistence.Journal
+	Terms   Terms
+	Chain   Chain // nil: nobody can buy
+
+	// Faucet lets users deposit to themselves and confirm their own payments.
+	Faucet bool
+
+	// CommandTimeout is how long a request waits for its change to be durable.
+	// Default 10 s.
+	CommandTimeout time.Duration
+
+	Logger *slog.Logger     // default: discard
+	Now    func() time.Time // default: time.Now; called from any goroutine
+	Random io.Reader        // cryptographic; read from any goroutine
+
+	// Fatal ends the process after a broken invariant: an account whose actor
+	// failed must not be served again. It does not return. Default: print and exit 2.
+	Fatal func(reason any, stack []byte)
+}
+
+// Exchange is the service. Its methods may be called from any goroutine once
+// Recover has returned.
+type Exchange struct {
+	cfg      Config
+	log      *slog.Logger
+	system   *actor.ActorSystem
+	calls    sync.Pool  // of *call
+	spawning sync.Mutex // one spawn at a time, so that a user never has two actors
+
+	directory directory
+	open      openTransactions
+	market    market
+	payments  payments
+	created   createdUsers
+
+	commands atomic.Uint64 // answered, for metrics
+	refused  atomic.Uint64 // of these, refused by an account's rules
+}
+
+// New prepares an Exchange on a journal that has not been started. Recover makes
+// it ready.
+func New(cfg Config) *Exchange {
+	if cfg.CommandTimeout == 0 {
+		cfg.CommandTimeout = 10 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Fatal == nil {
+		cfg.Fatal = exit
+	}
+	x := &Exchange{cfg: cfg, log: cfg.Logger}
+	x.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(atLeast{slog.LevelWarn, cfg.Logger.Handler()})
+	}))
+	x.directory.init()
+	x.open.init()
+	x.payments.init(x)
+	x.calls.New = func() any { return newCall(x) }
+	return x
+}
+
+// Close stops what runs by itself (payments expiring, the chain's reports). The
+// journal stays the caller's to close, after the last request has been answered.
+func (x *Exchange) Close() {
+	x.payments.stop()
+	x.system.Shutdown()
+}
+
+// now is the time of a command.
+func (x *Exchange) now() account.Time { return account.TimeOf(x.cfg.Now()) }
+
+// Terms returns what the exchange charges and limits.
+func (x *Exchange) Terms() Terms { return x.cfg.Terms }
+
+// Faucet reports whether users may deposit to themselves.
+func (x *Exchange) Faucet() bool { return x.cfg.Faucet }
+
+// Stats are counters and gauges for metrics.
+type Stats struct {
+	Accounts    int
+	Commands    uint64 // answered since the start
+	Refused     uint64 // of these, refused by an account's rules
+	Buys        int    // pending
+	Sells       int    // pending
+	Withdrawals int    // pending
+}
+
+// Stats returns the counters and gauges of this moment.
+func (x *Exchange) Stats() Stats {
+	return Stats{
+		Accounts:    x.created.len(),
+		Commands:    x.commands.Load(),
+		Refused:     x.refused.Load(),
+		Buys:        x.open.count(account.TypeBuy),
+		Sells:       x.open.count(account.TypeSell),
+		Withdrawals: x.open.count(account.TypeWithdrawal),
+	}
+}
+
+// exit is the default for Config.Fatal.
+func exit(reason any, stack []byte) {
+	fmt.Fprintf(os.Stderr, "exchange: broken invariant, stopping: %v\n%s", reason, stack)
+	os.Exit(2)
+}
+
+// guard makes a panic fatal. It is deferred where something else would recover
+// the panic and go on without the state that was lost.
+func (x *Exchange) guard() {
+	if reason := recover(); reason != nil {
+		x.cfg.Fatal(reason, debug.Stack())
+	}
+}

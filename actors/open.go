@@ -1,0 +1,90 @@
+package actors
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/aitbc/exchange/actors/account"
+)
+
+// openTransactions knows every pending transaction of every user: what the
+// operator has to deal with, and what the chain and the clock may end.
+type openTransactions struct {
+	mu     sync.RWMutex
+	byType map[account.Type]map[account.TransactionID]account.Time // guarded by mu; by creation
+}
+
+func (o *openTransactions) init() {
+	o.byType = map[account.Type]map[account.TransactionID]account.Time{
+		account.TypeBuy: {}, account.TypeSell: {}, account.TypeWithdrawal: {},
+	}
+}
+
+func (o *openTransactions) add(t account.Type, id account.TransactionID, at account.Time) {
+	o.mu.Lock()
+	o.byType[t][id] = at
+	o.mu.Unlock()
+}
+
+func (o *openTransactions) remove(t account.Type, id account.TransactionID) {
+	o.mu.Lock()
+	delete(o.byType[t], id)
+	o.mu.Unlock()
+}
+
+func (o *openTransactions) has(t account.Type, id account.TransactionID) bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	_, ok := o.byType[t][id]
+	return ok
+}
+
+func (o *openTransactions) count(t account.Type) int {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return len(o.byType[t])
+}
+
+// ids returns the pending transactions of a type, oldest first.
+func (o *openTransactions) ids(t account.Type) []account.TransactionID {
+	type entry struct {
+		id account.TransactionID
+		at account.Time
+	}
+	o.mu.RLock()
+	entries := make([]entry, 0, len(o.byType[t]))
+	for id, at := range o.byType[t] {
+		entries = append(entries, entry{id, at})
+	}
+	o.mu.RUnlock()
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.at != b.at {
+			return int(a.at - b.at)
+		}
+		return slices.Compare(a.id.Append(nil), b.id.Append(nil))
+	})
+	ids := make([]account.TransactionID, len(entries))
+	for i := range entries {
+		ids[i] = entries[i].id
+	}
+	return ids
+}
+
+// opened notes that transaction n of u waits for its end.
+func (x *Exchange) opened(u *user, n uint32, state *account.State) {
+	id := account.TransactionID{User: u.id, N: n}
+	t, _ := state.History.At(n)
+	x.open.add(t.Type, id, t.CreatedAt)
+	if t.Type == account.TypeBuy {
+		x.payments.opened(id, &t)
+	}
+}
+
+// closed notes that transaction n of u, of type t, has ended.
+func (x *Exchange) closed(u *user, n uint32, t account.Type) {
+	id := account.TransactionID{User: u.id, N: n}
+	x.open.remove(t, id)
+	if t == account.TypeBuy {
+		x.payments.closed(id)
+	}
+}

@@ -1,0 +1,70 @@
+package actors
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+
+	"github.com/aitbc/exchange/actors/account"
+)
+
+// A session's token is base64url of the user's id, which is a routing hint, and
+// of 256 random bits. Only their SHA-256 is stored, so that neither the log nor
+// a copy of it lets anyone in.
+const (
+	secretBytes = 32
+	tokenBytes  = len(account.UserID{}) + secretBytes
+
+	// TokenLength is the length of a session token in characters.
+	TokenLength = tokenBytes / 3 * 4
+)
+
+// newToken makes a token for the user, and the hash that is kept of it.
+func newToken(id account.UserID, random io.Reader) (token string, hash account.Hash, err error) {
+	var raw [tokenBytes]byte
+	copy(raw[:], id[:])
+	secret := raw[len(id):]
+	if _, err := io.ReadFull(random, secret); err != nil {
+		return "", hash, fmt.Errorf("random number for a session: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(raw[:]), sha256.Sum256(secret), nil
+}
+
+// Session is a request's proof of who sent it.
+type Session struct {
+	State *account.State // of the user, when the session was checked
+	hash  account.Hash
+	user  *user
+}
+
+// UserID names the session's user.
+func (s *Session) UserID() account.UserID { return s.user.id }
+
+// decoy stands in for a user who does not exist, so that an unknown user and a
+// wrong secret take the same time.
+var decoy = &account.State{Sessions: make([]account.Session, 1)}
+
+// Authenticate returns the live session that token stands for. It reads durable
+// state only, takes no lock and does not allocate. Whatever is wrong with a token
+// of the right length, the answer takes the same time.
+func (x *Exchange) Authenticate(token []byte) (Session, bool) {
+	var raw [tokenBytes]byte
+	if len(token) != TokenLength {
+		return Session{}, false
+	}
+	if _, err := base64.RawURLEncoding.Decode(raw[:], token); err != nil {
+		return Session{}, false
+	}
+	id := account.UserID(raw[:len(account.UserID{})])
+	hash := account.Hash(sha256.Sum256(raw[len(id):]))
+	u, state := x.directory.find(id)
+	if u == nil {
+		decoy.HasSession(&hash, x.now())
+		return Session{}, false
+	}
+	if !state.HasSession(&hash, x.now()) {
+		return Session{}, false
+	}
+	return Session{State: state, hash: hash, user: u}, true
+}

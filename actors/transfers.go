@@ -1,0 +1,27 @@
+package actors
+
+import "github.com/aitbc/exchange/actors/account"
+
+// Deposit adds amount to the session's user by the faucet.
+func (x *Exchange) Deposit(s *Session, amount account.Money, idem *account.Idempotency) (Receipt, error) {
+	return x.do(s.user, &account.Deposit{Amount: amount}, idem)
+}
+
+// Withdraw holds amount and the fee until the operator has sent it to the AITBC
+// address to, or fails it.
+func (x *Exchange) Withdraw(s *Session, amount account.Money, to string, idem *account.Idempotency) (Receipt, error) {
+	return x.do(s.user, &account.Withdraw{Amount: amount, Fee: x.cfg.Terms.WithdrawalFee, To: to}, idem)
+}
+
+// Sell holds amount until the operator has paid the Bitcoin to address, or fails
+// it. The quote is that of now.
+func (x *Exchange) Sell(s *Session, amount account.Money, address string, idem *account.Idempotency) (Receipt, error) {
+	if err := x.checkBitcoinAddress(address); err != nil {
+		return Receipt{}, &account.Error{Code: CodeBadAddress, Field: "btc_address", Message: err.Error()}
+	}
+	payout, fee, refused := x.cfg.Terms.SaleQuote(amount)
+	if refused != nil {
+		return Receipt{}, refused
+	}
+	return x.do(s.user, &account.Sell{Amount: amount, BTC: payout, BTCFee: fee, Address: address}, idem)
+}

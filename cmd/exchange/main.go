@@ -1,0 +1,71 @@
+// Command exchange runs the account and trading service of the AITBC Trade
+// Exchange, and looks after its data. Each subcommand has a file of its own.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+)
+
+// command is one subcommand. run returns an error to print in one line, after
+// which the process exits with 1.
+type command struct {
+	name    string
+	summary string
+	run     func(args []string, env func(string) string, stdout, stderr io.Writer) error
+}
+
+func commands() []command {
+	return []command{
+		{"serve", "run the service", serve},
+		{"verify", "check the log of a stopped service and prove that value is conserved", verify},
+		{"version", "print the version", version},
+	}
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+func run(args []string, env func(string) string, stdout, stderr io.Writer) int {
+	name := "help"
+	if len(args) > 0 {
+		name = args[0]
+	}
+	for _, c := range commands() {
+		if c.name != name {
+			continue
+		}
+		err := c.run(args[1:], env, stdout, stderr)
+		var usage *usageError
+		switch {
+		case err == nil, errors.Is(err, flag.ErrHelp):
+			return 0
+		case errors.As(err, &usage):
+			fmt.Fprintf(stderr, "exchange %s: %v\nRun 'exchange %s --help' for the options.\n", name, err, name)
+			return 2
+		default:
+			fmt.Fprintf(stderr, "exchange %s: %v\n", name, err)
+			return 1
+		}
+	}
+	switch name {
+	case "help", "-h", "-help", "--help":
+		usage(stdout)
+		return 0
+	}
+	fmt.Fprintf(stderr, "exchange: there is no command %q\n", name)
+	usage(stderr)
+	return 2
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Usage: exchange COMMAND [OPTIONS]\n\nCommands:\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+	}
+	fmt.Fprint(w, "\nRun 'exchange COMMAND --help' for the options of a command.\n")
+}

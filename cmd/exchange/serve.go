@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/httpapi"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// operatorKeyVariable holds a key itself. It is no flag, because command lines
+// are seen by every user of the machine.
+const operatorKeyVariable = "EXCHANGE_OPERATOR_KEY"
+
+// stopTimeout is how long requests under way may take after SIGTERM.
+const stopTimeout = 4 * time.Second
+
+// settings are the options of serve.
+type settings struct {
+	listen          string
+	data            string
+	demo            string // auto, on or off
+	demoConfirm     time.Duration
+	operatorKeyFile string
+	logLevel        string
+	logFormat       string
+	terms           actors.Terms
+	confirmations   int
+	maxConnections  int
+	queue           int
+	requestTimeout  time.Duration
+	commandTimeout  time.Duration
+}
+
+func serveOptions(s *settings) *options {
+	*s = settings{
+		listen: "127.0.0.1:8080", data: "./data", demo: "auto", demoConfirm: 5 * time.Second,
+		logLevel: "info", logFormat: "text", terms: actors.DefaultTerms(),
+		maxConnections: 16_384, queue: 65_536, requestTimeout: 10 * time.Second, commandTimeout: 10 * time.Second,
+	}
+	s.confirmations = int(s.terms.Confirmations)
+	o := newOptions("serve", "Run the service until SIGTERM or SIGINT. The operator's key is read from the\nfile named by --operator-key-file, or from "+operatorKeyVariable+".")
+	o.text(&s.listen, "listen", "address to serve HTTP on, as HOST:PORT")
+	o.text(&s.data, "data", "directory of the log; one process at a time")
+	o.Var(demoFlag{&s.demo}, "demo", "simulate Bitcoin and let users deposit to themselves: true, false, or auto, which is true on a loopback address only")
+	o.duration(&s.demoConfirm, "demo-confirm-after", time.Millisecond, 24*time.Hour, "how long a payment takes to be confirmed in demo mode")
+	o.text(&s.operatorKeyFile, "operator-key-file", "file of operator keys, one NAME:KEY a line; without it operators are refused")
+	o.choice(&s.logLevel, "log-level", []string{"debug", "info", "warn", "error"}, "least severe log lines to write")
+	o.choice(&s.logFormat, "log-format", []string{"text", "json"}, "form of log lines")
+	o.money(&s.terms.Rate, "rate", 1, account.MaxMoney, "AITBC for one BTC")
+	o.percent(&s.terms.FeePPM, "fee", "percent of its BTC value that a buy or a sale costs")
+	o.money(&s.terms.WithdrawalFee, "withdrawal-fee", 0, account.MaxMoney, "AITBC that a withdrawal costs on top of its amount")
+	o.money(&s.terms.MinPayment, "min-payment", 1, account.MaxMoney, "smallest payment in BTC, fee included")
+	o.money(&s.terms.MaxPayment, "max-payment", 1, account.MaxMoney, "largest payment in BTC, fee included")
+	o.duration(&s.terms.PaymentLifetime, "payment-timeout", time.Second, 30*24*time.Hour, "how long a payment may be paid")
+	o.duration(&s.terms.SessionLifetime, "session-lifetime", time.Second, 30*24*time.Hour, "how long a login lasts")
+	o.integer(&s.confirmations, "confirmations", 1, 1000, "blocks that make a payment final")
+	o.integer(&s.maxConnections, "max-connections", 1, 1_000_000, "connections served at once; more are answered 503")
+	o.integer(&s.queue, "queue", 1, 10_000_000, "changes that may wait to be written; more are answered 503")
+	o.duration(&s.requestTimeout, "request-timeout", time.Millisecond, time.Hour, "how long a client may take to send a request, or to read its response")
+	o.duration(&s.commandTimeout, "command-timeout", time.Millisecond, time.Hour, "how long a request waits for its change to be durable")
+	return o
+}
+
+// demoFlag is --demo: a switch with a third position.
+type demoFlag struct{ target *string }
+
+func (f demoFlag) String() string {
+	if f.target == nil {
+		return ""
+	}
+	return *f.target
+}
+
+func (f demoFlag) Set(s string) error {
+	switch strings.ToLower(s) {
+	case "true", "on", "1", "yes":
+		*f.target = "true"
+	case "false", "off", "0", "no":
+		*f.target = "false"
+	case "auto":
+		*f.target = "auto"
+	default:
+		return errors.New("want true, false or auto")
+	}
+	return nil
+}
+
+func (f demoFlag) IsBoolFlag() bool { return true }
+
+// check finds what no single option shows, and decides about demo mode.
+func (s *settings) check() (demo bool, err error) {
+	host, _, err := net.SplitHostPort(s.listen)
+	if err != nil {
+		return false, &usageError{fmt.Sprintf("invalid value %q for flag -listen: want HOST:PORT, such as 127.0.0.1:8080", s.listen)}
+	}
+	if s.terms.MinPayment > s.terms.MaxPayment {
+		return false, &usageError{fmt.Sprintf("-min-payment %s is more than -max-payment %s", s.terms.MinPayment, s.terms.MaxPayment)}
+	}
+	s.terms.Confirmations = uint32(s.confirmations)
+	ip := net.ParseIP(host)
+	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
+	return s.demo == "true" || (s.demo == "auto" && loopback), nil
+}
+
+func serve(args []string, env func(string) string, stdout, stderr io.Writer) error {
+	var s settings
+	if err := serveOptions(&s).parse(args, env, stdout); err != nil {
+		return err
+	}
+	demo, err := s.check()
+	if err != nil {
+		return err
+	}
+	keys, err := s.operatorKeys(env(operatorKeyVariable))
+	if err != nil {
+		return err
+	}
+	log := s.logger(stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	return s.run(ctx, demo, keys, log)
+}
+
+// run serves until ctx is done or the journal fails.
+func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKey, log *slog.Logger) (err error) {
+	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: s.data, Logger: log})
+	if err != nil {
+		return err
+	}
+	journal, err := persistence.Open(persistence.Config{Log: local, MaxQueuedRecords: s.queue, Logger: log})
+	if err != nil {
+		return errors.Join(err, local.Close())
+	}
+	var chain actors.Chain
+	if demo {
+		chain = actors.NewSimulatedChain(s.demoConfirm, s.terms.Confirmations, rand.Reader)
+	}
+	exchange := actors.New(actors.Config{
+		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo,
+		CommandTimeout: s.commandTimeout, Logger: log, Random: rand.Reader,
+	})
+	server, err := httpapi.New(httpapi.Config{
+		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Version: versionString(), Logger: log,
+		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
+	})
+	if err != nil {
+		return errors.Join(err, journal.Close())
+	}
+	listener, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot serve on -listen %s: %w", s.listen, err), journal.Close())
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	dir, _ := filepath.Abs(s.data)
+	log.Info("starting", slog.String("version", versionString()), slog.String("listen", listener.Addr().String()),
+		slog.String("data", dir), slog.Bool("demo", demo), slog.Int("operators", len(keys)))
+	if demo {
+		log.Warn("DEMO MODE: wallets are not proved, users deposit to themselves, and Bitcoin is simulated; serve with --demo=false where money is real")
+	}
+
+	if err := s.recover(ctx, exchange, server, log); err != nil {
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return errors.Join(err, listener.Close(), journal.Close())
+	}
+	server.SetReady()
+	log.Info("ready", slog.Int("accounts", exchange.Stats().Accounts))
+
+	var failure error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping: no new connections, finishing what is under way")
+	case <-journal.Failed():
+		failure = fmt.Errorf("the journal failed and nothing more can be acknowledged; restart to recover: %w", journal.Err())
+	case err := <-served:
+		failure = fmt.Errorf("HTTP server: %w", err)
+	}
+	return errors.Join(failure, s.stop(exchange, server, journal, log, failure == nil))
+}
+
+// recover reads the log, telling how far it is.
+func (s *settings) recover(ctx context.Context, exchange *actors.Exchange, server *httpapi.Server, log *slog.Logger) error {
+	start := time.Now()
+	told := start
+	var total uint64
+	rate := func(records uint64) float64 { return float64(records) / max(time.Since(start).Seconds(), 1e-9) }
+	err := exchange.Recover(ctx, func(records uint64) {
+		total = records
+		server.SetProgress(httpapi.Progress{Records: records, Rate: rate(records)})
+		if time.Since(told) > time.Second {
+			told = time.Now()
+			log.Info("recovering", slog.Uint64("records", records), slog.Uint64("records_per_second", uint64(rate(records))))
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("recovery: %w", err)
+	}
+	log.Info("recovered", slog.Uint64("records", total), slog.Duration("took", time.Since(start)))
+	return nil
+}
+
+// stop answers what is under way, then closes the log. orderly is false where the
+// journal has failed already, which its own error has told.
+func (s *settings) stop(exchange *actors.Exchange, server *httpapi.Server, journal *persistence.Journal, log *slog.Logger, orderly bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		log.Warn("some requests were still under way", slog.Any("error", err))
+	}
+	exchange.Close()
+	if err := journal.Close(); err != nil && orderly {
+		return fmt.Errorf("closing the log: %w", err)
+	}
+	if orderly {
+		log.Info("stopped")
+	}
+	return nil
+}
+
+// operatorKeys reads the keys from the file or, if none is named, from the
+// environment variable.
+func (s *settings) operatorKeys(key string) ([]httpapi.OperatorKey, error) {
+	if s.operatorKeyFile == "" {
+		if key == "" {
+			return nil, nil
+		}
+		keys, err := httpapi.ReadOperatorKeys(strings.NewReader(key))
+		if err != nil {
+			return nil, &usageError{fmt.Sprintf("environment variable %s: %v", operatorKeyVariable, err)}
+		}
+		return keys, nil
+	}
+	file, err := os.Open(s.operatorKeyFile)
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("-operator-key-file: %v", err)}
+	}
+	defer file.Close()
+	keys, err := httpapi.ReadOperatorKeys(file)
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("-operator-key-file %s: %v", s.operatorKeyFile, err)}
+	}
+	return keys, nil
+}
+
+func (s *settings) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		panic(err) // --log-level allows only names of levels
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if s.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,185 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+	"rsc.io/qr"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
+)
+
+const (
+	maxNotes   = 500 // characters
+	ratePlaces = 16  // decimals of a quotient such as a price
+)
+
+func (s *Server) createPayment(r *request) error {
+	var amount, btc account.Money
+	var userID, notes string
+	if err := r.decode(
+		money("aitbc_amount", &amount),
+		money("btc_amount", &btc).optional(),
+		text("user_id", &userID, 36, 36).optional(),
+		text("notes", &notes, 0, maxNotes).optional(),
+	); err != nil {
+		return err
+	}
+	if userID != "" && !strings.EqualFold(userID, r.session.UserID().String()) {
+		return forbidden("user_id is another user's; leave it out, or give your own")
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := s.exchange.CreatePayment(&r.session, amount, btc, notes, idem)
+	if err != nil {
+		return err
+	}
+	t, _ := receipt.State.History.At(receipt.N)
+	t = t.AsCreated()
+	uri := "bitcoin:" + t.Detail.To + "?amount=" + t.Detail.BTC.String()
+	code, err := qrCode(uri)
+	if err != nil {
+		return err
+	}
+	r.replayed(receipt)
+	b := append(r.body[:0], '{')
+	b = appendString(b, "payment_id", receipt.ID().String())
+	b = appendString(b, "user_id", receipt.State.ID.String())
+	b = appendMoney(b, "aitbc_amount", t.Amount)
+	b = appendMoney(b, "btc_amount", t.Detail.BTC)
+	b = appendMoney(b, "fee", t.Detail.BTCFee)
+	b = appendString(b, "payment_address", t.Detail.To)
+	b = appendString(b, "payment_uri", uri)
+	b = appendString(b, "qr_code", code)
+	b = appendString(b, "status", paymentStatusOf(&t))
+	b = appendTime(b, "created_at", t.CreatedAt)
+	b = appendTime(b, "expires_at", t.Detail.ExpiresAt)
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusCreated)
+}
+
+// qrCode returns a PNG of uri (BIP-21) as a data URI.
+func qrCode(uri string) (string, error) {
+	code, err := qr.Encode(uri, qr.M)
+	if err != nil {
+		return "", err
+	}
+	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG()), nil
+}
+
+// paymentStatusOf says where a payment stands: pending, confirmed, expired or failed.
+func paymentStatusOf(t *account.Transaction) string {
+	switch {
+	case t.Status == account.Completed:
+		return "confirmed"
+	case t.Status == account.Failed && t.Detail.Expired:
+		return "expired"
+	}
+	return t.Status.String()
+}
+
+func (s *Server) paymentStatus(r *request) error {
+	id, err := r.transactionID()
+	if err != nil {
+		return err
+	}
+	if id.User != r.session.UserID() {
+		return forbidden("this payment belongs to another user")
+	}
+	t, ok := r.session.State.History.At(id.N)
+	if !ok || t.Type != account.TypeBuy {
+		return notFound("there is no such payment")
+	}
+	return r.payment(id, &t)
+}
+
+func (r *request) payment(id account.TransactionID, t *account.Transaction) error {
+	b := append(r.body[:0], '{')
+	b = appendString(b, "payment_id", id.String())
+	b = appendString(b, "status", paymentStatusOf(t))
+	b = appendUint(b, "confirmations", uint64(t.Detail.Confirmations))
+	b = appendStringOrNull(b, "tx_hash", t.Detail.TxHash)
+	b = appendMoney(b, "aitbc_amount", t.Amount)
+	b = appendMoney(b, "btc_amount", t.Detail.BTC)
+	b = appendMoney(b, "fee", t.Detail.BTCFee)
+	b = appendString(b, "payment_address", t.Detail.To)
+	b = appendTime(b, "created_at", t.CreatedAt)
+	b = appendTime(b, "expires_at", t.Detail.ExpiresAt)
+	b = appendTime(b, "credited_at", t.ConfirmedAt)
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+// confirmPayment is the operator's, or in demo mode the payer's.
+func (s *Server) confirmPayment(r *request) error {
+	id, err := r.transactionID()
+	if err != nil {
+		return err
+	}
+	if r.operator == "" {
+		if id.User != r.session.UserID() {
+			return forbidden("this payment belongs to another user")
+		}
+		if !s.exchange.Faucet() {
+			return forbidden("payments are confirmed by the operator")
+		}
+	}
+	var txHash string
+	if err := r.decode(text("tx_hash", &txHash, 64, 64)); err != nil {
+		return err
+	}
+	if !isTxHash(txHash) {
+		return badField("tx_hash", "want the 64 hexadecimal digits of a Bitcoin transaction id")
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := s.exchange.ConfirmPayment(id, strings.ToLower(txHash), r.operator, idem)
+	if err != nil {
+		return err
+	}
+	r.replayed(receipt)
+	t, _ := receipt.State.History.At(receipt.N)
+	return r.payment(receipt.ID(), &t)
+}
+
+func isTxHash(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i] | 0x20; (s[i] < '0' || s[i] > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
+}
+
+func (s *Server) rates(r *request) error {
+	terms := s.exchange.Terms()
+	b := append(r.body[:0], '{')
+	b = appendMoney(b, "btc_to_aitbc", terms.Rate)
+	b = appendRatio(appendKey(b, "aitbc_to_btc"), account.Unit, terms.Rate, ratePlaces)
+	b = appendRatio(appendKey(b, "fee_percent"), account.Money(terms.FeePPM), 10_000, 4)
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+func (s *Server) marketStats(r *request) error {
+	m := s.exchange.Market()
+	last := m.Last
+	if last.AITBC == 0 { // no trade yet: the price at which the exchange sells
+		last = actors.Trade{AITBC: s.exchange.Terms().Rate, BTC: account.Unit}
+	}
+	b := append(r.body[:0], '{')
+	b = appendRatio(appendKey(b, "price"), last.BTC, last.AITBC, ratePlaces)
+	b = append(appendKey(b, "price_change_24h"), m.Change()...)
+	b = appendMoney(b, "daily_volume", m.Volume)
+	b = appendMoney(b, "daily_volume_btc", m.VolumeBTC)
+	b = appendUint(b, "total_payments", m.TotalPayments)
+	b = appendUint(b, "pending_payments", uint64(m.OpenPayments))
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}

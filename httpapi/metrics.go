@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// metricSet is what /metrics shows, in the Prometheus text format.
+type metricSet struct {
+	set    *metrics.Set
+	routes map[string]*routeMetrics // fixed after construction
+	other  *routeMetrics            // requests that match no route
+}
+
+type routeMetrics struct {
+	took     *metrics.Histogram
+	statuses [6]*metrics.Counter // by the first digit of the status
+}
+
+func newMetricSet(s *Server) *metricSet {
+	m := &metricSet{set: metrics.NewSet(), routes: map[string]*routeMetrics{}}
+	for _, e := range s.table() {
+		if m.routes[e.value.name] == nil {
+			m.routes[e.value.name] = m.newRoute(e.value.name)
+		}
+	}
+	m.other = m.newRoute("none")
+
+	gauge := func(name string, value func() float64) { m.set.NewGauge(name, value) }
+	gauge("exchange_ready", func() float64 {
+		if s.ready.Load() {
+			return 1
+		}
+		return 0
+	})
+	gauge("exchange_recovered_records", func() float64 { return float64(s.progress.Load().Records) })
+	gauge("exchange_open_connections", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
+
+	of := func(f func(actors.Stats) float64) func() float64 {
+		return func() float64 { return f(s.exchange.Stats()) }
+	}
+	gauge("exchange_accounts", of(func(st actors.Stats) float64 { return float64(st.Accounts) }))
+	gauge("exchange_commands_total", of(func(st actors.Stats) float64 { return float64(st.Commands) }))
+	gauge("exchange_commands_refused_total", of(func(st actors.Stats) float64 { return float64(st.Refused) }))
+	gauge(`exchange_pending_transactions{type="buy"}`, of(func(st actors.Stats) float64 { return float64(st.Buys) }))
+	gauge(`exchange_pending_transactions{type="sell"}`, of(func(st actors.Stats) float64 { return float64(st.Sells) }))
+	gauge(`exchange_pending_transactions{type="withdrawal"}`, of(func(st actors.Stats) float64 { return float64(st.Withdrawals) }))
+
+	journal := func(f func(persistence.Stats) float64) func() float64 {
+		return func() float64 { return f(s.cfg.Journal.Stats()) }
+	}
+	gauge("exchange_journal_records_total", journal(func(st persistence.Stats) float64 { return float64(st.Records) }))
+	gauge("exchange_journal_frames_total", journal(func(st persistence.Stats) float64 { return float64(st.Frames) }))
+	gauge("exchange_journal_bytes_total", journal(func(st persistence.Stats) float64 { return float64(st.Bytes) }))
+	gauge("exchange_journal_sync_seconds_total", journal(func(st persistence.Stats) float64 { return st.SyncTime.Seconds() }))
+	gauge("exchange_journal_queued_records", journal(func(st persistence.Stats) float64 { return float64(st.QueuedRecords) }))
+	gauge("exchange_journal_queued_bytes", journal(func(st persistence.Stats) float64 { return float64(st.QueuedBytes) }))
+	gauge("exchange_journal_epoch", journal(func(st persistence.Stats) float64 { return float64(st.Epoch) }))
+	return m
+}
+
+func (m *metricSet) newRoute(name string) *routeMetrics {
+	r := &routeMetrics{took: m.set.NewHistogram(fmt.Sprintf("exchange_request_seconds{route=%q}", name))}
+	for class := 1; class < len(r.statuses); class++ {
+		r.statuses[class] = m.set.NewCounter(fmt.Sprintf(`exchange_requests_total{route=%q,status="%dxx"}`, name, class))
+	}
+	return r
+}
+
+// observe counts one request.
+func (m *metricSet) observe(r *request, status int, took time.Duration) {
+	route := m.other
+	if r.route != nil {
+		route = m.routes[r.route.name]
+	}
+	if class := status / 100; class > 0 && class < len(route.statuses) {
+		route.statuses[class].Inc()
+	}
+	route.took.Update(took.Seconds())
+}
+
+func (s *Server) writeMetrics(r *request) error {
+	r.ctx.Response.Header.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	r.ctx.SetStatusCode(fasthttp.StatusOK)
+	s.metrics.set.WritePrometheus(r.ctx.Response.BodyWriter())
+	metrics.WriteProcessMetrics(r.ctx.Response.BodyWriter())
+	return nil
+}

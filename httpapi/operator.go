@@ -1,0 +1,198 @@
+package httpapi
+
+import (
+	"math"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
+)
+
+const maxReason = 500 // characters
+
+func (s *Server) operatorUsers(r *request) error {
+	var find, status string
+	limit, cursor := defaultPage, 0
+	if p := decodeQuery(r.ctx.QueryArgs(),
+		intParam("limit", &limit, 1, maxPage),
+		intParam("cursor", &cursor, 1, math.MaxInt32),
+		textParam("find", &find, 1, maxEmail),
+		enumParam("status", &status, "active", "inactive", "suspended"),
+	); p != nil {
+		return p
+	}
+	var users []*account.State
+	next, more := 0, false
+	if find != "" {
+		if state, ok := s.exchange.FindUser(find); ok {
+			users = append(users, state)
+		}
+	} else {
+		wanted, _ := account.ParseStatus(status)
+		users, next, more = s.exchange.Users(cursor, limit, wanted)
+	}
+	b := append(r.body[:0], '{')
+	b = append(appendKey(b, "users"), '[')
+	for _, state := range users {
+		b = appendUser(b, state)
+	}
+	b = append(b, ']')
+	b = appendUint(b, "total", uint64(s.exchange.Stats().Accounts))
+	r.body = append(appendCursor(b, next, more), '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+// appendCursor writes where the next page begins, as a string, or null.
+func appendCursor(b []byte, next int, more bool) []byte {
+	if !more {
+		return append(appendKey(b, "next_cursor"), "null"...)
+	}
+	return appendString(b, "next_cursor", itoa(next))
+}
+
+// appendUser writes all of a user but the history, as one object of a list or as
+// a whole response.
+func appendUser(b []byte, state *account.State) []byte {
+	if n := len(b); n > 0 && b[n-1] == '}' {
+		b = append(b, ',')
+	}
+	b = append(b, '{')
+	b = appendProfile(b, state)
+	b = appendBalance(b, state)
+	b = appendUint(b, "transactions", uint64(state.History.Len()))
+	return append(b, '}')
+}
+
+func (r *request) user(state *account.State) error {
+	r.body = appendUser(r.body[:0], state)
+	return r.json(fasthttp.StatusOK)
+}
+
+func (s *Server) operatorUser(r *request) error {
+	id, err := r.userID()
+	if err != nil {
+		return err
+	}
+	state, ok := s.exchange.State(id)
+	if !ok {
+		return notFound("there is no such user")
+	}
+	return r.user(state)
+}
+
+func (s *Server) suspend(r *request) error      { return s.setStatus(r, account.Suspended) }
+func (s *Server) closeAccount(r *request) error { return s.setStatus(r, account.Inactive) }
+func (s *Server) reactivate(r *request) error   { return s.setStatus(r, account.Active) }
+
+func (s *Server) setStatus(r *request, status account.Status) error {
+	id, err := r.userID()
+	if err != nil {
+		return err
+	}
+	var reason string
+	if err := r.decode(text("reason", &reason, 1, maxReason)); err != nil {
+		return err
+	}
+	receipt, err := s.exchange.SetStatus(id, status, r.operator, reason)
+	if err != nil {
+		return err
+	}
+	return r.user(receipt.State)
+}
+
+func (s *Server) credit(r *request) error { return s.adjust(r, s.exchange.Credit) }
+func (s *Server) debit(r *request) error  { return s.adjust(r, s.exchange.Debit) }
+
+func (s *Server) adjust(r *request, do func(account.UserID, account.Money, string, string, *account.Idempotency) (actors.Receipt, error)) error {
+	id, err := r.userID()
+	if err != nil {
+		return err
+	}
+	var amount account.Money
+	var reason string
+	if err := r.decode(money("amount", &amount), text("reason", &reason, 1, maxReason)); err != nil {
+		return err
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := do(id, amount, r.operator, reason, idem)
+	if err != nil {
+		return err
+	}
+	return r.receipt(fasthttp.StatusCreated, receipt)
+}
+
+// openTransactions answers with what waits for the operator, oldest first.
+func (s *Server) openTransactions(r *request) error {
+	kind := "withdrawal"
+	limit, cursor := defaultPage, 0
+	if p := decodeQuery(r.ctx.QueryArgs(),
+		enumParam("type", &kind, "withdrawal", "sell", "buy"),
+		intParam("limit", &limit, 1, maxPage),
+		intParam("cursor", &cursor, 1, math.MaxInt32),
+	); p != nil {
+		return p
+	}
+	wanted, _ := account.ParseType(kind)
+	ids, total := s.exchange.OpenTransactions(wanted, cursor, limit)
+	b := append(r.body[:0], '{')
+	b = append(appendKey(b, "transactions"), '[')
+	for _, id := range ids {
+		if t, _, ok := s.exchange.Transaction(id); ok {
+			b = appendTransaction(b, id, &t)
+		}
+	}
+	b = append(b, ']')
+	b = appendUint(b, "total", uint64(total))
+	r.body = append(appendCursor(b, cursor+len(ids), cursor+len(ids) < total), '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+func (s *Server) completeTransaction(r *request) error {
+	id, err := r.transactionID()
+	if err != nil {
+		return err
+	}
+	var txHash, reason string
+	if err := r.decode(
+		text("reason", &reason, 1, maxReason).optional(),
+		text("tx_hash", &txHash, 64, 64).optional(),
+	); err != nil {
+		return err
+	}
+	if txHash != "" && !isTxHash(txHash) {
+		return badField("tx_hash", "want the 64 hexadecimal digits of a Bitcoin transaction id")
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := s.exchange.CompleteTransaction(id, txHash, r.operator, reason, idem)
+	if err != nil {
+		return err
+	}
+	return r.receipt(fasthttp.StatusOK, receipt)
+}
+
+func (s *Server) failTransaction(r *request) error {
+	id, err := r.transactionID()
+	if err != nil {
+		return err
+	}
+	var reason string
+	if err := r.decode(text("reason", &reason, 1, maxReason)); err != nil {
+		return err
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := s.exchange.FailTransaction(id, r.operator, reason, idem)
+	if err != nil {
+		return err
+	}
+	return r.receipt(fasthttp.StatusOK, receipt)
+}

@@ -1,0 +1,241 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// Limits of a request.
+const (
+	maxBody   = 64 << 10 // bytes
+	maxHeader = 8 << 10  // bytes, request line included
+)
+
+// Config is what a Server needs. Fields without a default are required.
+type Config struct {
+	Exchange *actors.Exchange
+	Journal  *persistence.Journal // for metrics
+	Demo     bool
+	Keys     []OperatorKey // none: operators are refused
+	Version  string
+	Logger   *slog.Logger
+
+	MaxConnections int           // default 16,384; more are answered 503
+	ReadTimeout    time.Duration // for a whole request, so that a slow client holds nothing; default 10 s
+	WriteTimeout   time.Duration // for a whole response; default 10 s
+	IdleTimeout    time.Duration // between requests; default 2 min
+}
+
+// Server answers requests. Its methods may be called from any goroutine.
+type Server struct {
+	cfg      Config
+	exchange *actors.Exchange
+	log      *slog.Logger
+	http     *fasthttp.Server
+	routes   *router[route]
+	metrics  *metricSet
+	requests sync.Pool // of *request
+
+	idPrefix string // of the ids of this process's requests
+	idNext   atomic.Uint64
+
+	ready    atomic.Bool
+	progress atomic.Pointer[Progress]
+}
+
+// Progress is how far recovery has come.
+type Progress struct {
+	Records uint64  // read so far
+	Rate    float64 // records a second
+}
+
+// New returns a Server that answers 503 to everything but /healthz, /readyz and
+// /metrics until SetReady.
+func New(cfg Config) (*Server, error) {
+	if cfg.MaxConnections == 0 {
+		cfg.MaxConnections = 16_384
+	}
+	if cfg.ReadTimeout == 0 {
+		cfg.ReadTimeout = 10 * time.Second
+	}
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = 10 * time.Second
+	}
+	if cfg.IdleTimeout == 0 {
+		cfg.IdleTimeout = 2 * time.Minute
+	}
+	var prefix [6]byte
+	if _, err := rand.Read(prefix[:]); err != nil {
+		return nil, fmt.Errorf("random number for request ids: %w", err)
+	}
+	s := &Server{cfg: cfg, exchange: cfg.Exchange, log: cfg.Logger, idPrefix: hex.EncodeToString(prefix[:]) + "-"}
+	s.requests.New = func() any { return &request{server: s} }
+	s.routes = newRouter(s.table())
+	s.metrics = newMetricSet(s)
+	s.progress.Store(&Progress{})
+	s.http = &fasthttp.Server{
+		Handler:               s.serve,
+		ErrorHandler:          s.malformed,
+		Concurrency:           cfg.MaxConnections,
+		ReadTimeout:           cfg.ReadTimeout,
+		WriteTimeout:          cfg.WriteTimeout,
+		IdleTimeout:           cfg.IdleTimeout,
+		ReadBufferSize:        maxHeader,
+		MaxRequestBodySize:    maxBody,
+		NoDefaultServerHeader: true,
+		NoDefaultContentType:  true,
+		CloseOnShutdown:       true,
+		Logger:                quiet{s.log},
+	}
+	return s, nil
+}
+
+// Serve accepts connections until Shutdown.
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+
+// Shutdown stops accepting and waits for the requests under way, at most until
+// ctx is done.
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+
+// SetReady begins to answer, once recovery is over.
+func (s *Server) SetReady() { s.ready.Store(true) }
+
+// SetProgress is what /readyz tells until then.
+func (s *Server) SetProgress(p Progress) { s.progress.Store(&p) }
+
+// serve answers one request. A panic in a handler is answered 500 and logged: no
+// state is touched on this goroutine, so nothing is half done.
+func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	start := time.Now()
+	r := s.requests.Get().(*request)
+	r.begin(ctx)
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.log.Error("panic in a request handler", slog.String("request_id", string(r.id)),
+				slog.Any("reason", reason), slog.String("stack", string(debug.Stack())))
+			r.refuse(&Problem{Status: 500, Code: "internal", Title: "Internal error", Detail: "this request failed; the operator's log says why"})
+		}
+		s.finish(r, time.Since(start))
+	}()
+	matched, captures, missed := s.routes.lookup(ctx.Method(), ctx.Path())
+	switch {
+	case missed != nil && string(ctx.Method()) == fasthttp.MethodOptions && missed.Status == fasthttp.StatusMethodNotAllowed:
+		ctx.Response.Header.Set(fasthttp.HeaderAllow, missed.Allow)
+		ctx.SetStatusCode(fasthttp.StatusNoContent)
+	case missed != nil:
+		r.refuse(missed)
+	default:
+		r.route, r.captures = matched, captures
+		if err := s.answer(r); err != nil {
+			r.refuse(s.problemOf(r, err))
+		}
+	}
+}
+
+// answer checks who asks, and calls the route's handler.
+func (s *Server) answer(r *request) error {
+	if !r.route.always && !s.ready.Load() {
+		return unavailable(1, "the service is starting; /readyz says how far it is")
+	}
+	if err := r.authorize(); err != nil {
+		return err
+	}
+	return r.route.handle(r)
+}
+
+// finish sets what every response has, counts it and logs it.
+func (s *Server) finish(r *request, took time.Duration) {
+	h := &r.ctx.Response.Header
+	h.SetBytesV("X-Request-Id", r.id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if len(h.Peek(fasthttp.HeaderCacheControl)) == 0 {
+		h.Set(fasthttp.HeaderCacheControl, "no-store")
+	}
+	status := r.ctx.Response.StatusCode()
+	s.metrics.observe(r, status, took)
+	s.logRequest(r, status, took)
+	r.end()
+	s.requests.Put(r)
+}
+
+// logRequest writes a line for what an operator wants to know of: what failed on
+// our side, what an operator's key did, and at debug level everything.
+func (s *Server) logRequest(r *request, status int, took time.Duration) {
+	level := slog.LevelDebug
+	switch {
+	case status >= 500 && status != fasthttp.StatusServiceUnavailable:
+		level = slog.LevelError
+	case status >= 500:
+		level = slog.LevelWarn
+	case r.operator != "" && !r.ctx.IsGet():
+		level = slog.LevelInfo
+	}
+	if !s.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", string(r.id)),
+		slog.String("method", string(r.ctx.Method())),
+		slog.String("path", string(r.ctx.Path())),
+		slog.Int("status", status),
+		slog.Duration("took", took),
+		slog.String("remote", r.ctx.RemoteAddr().String()),
+	}
+	if r.session.State != nil {
+		attrs = append(attrs, slog.String("user_id", r.session.UserID().String()))
+	}
+	if r.operator != "" {
+		attrs = append(attrs, slog.String("operator", r.operator))
+	}
+	if r.failure != nil {
+		attrs = append(attrs, slog.Any("error", r.failure))
+	}
+	s.log.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// malformed answers what could not be read as a request.
+func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
+	r := s.requests.Get().(*request)
+	r.begin(ctx)
+	var small *fasthttp.ErrSmallBuffer
+	var network net.Error
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		r.refuse(tooLarge(maxBody))
+	case errors.As(err, &small):
+		r.refuse(&Problem{Status: fasthttp.StatusRequestHeaderFieldsTooLarge, Code: "header_too_large", Title: "Header too large",
+			Detail: "the request line and header are more than " + strconv.Itoa(maxHeader) + " bytes"})
+	case errors.As(err, &network) && network.Timeout():
+		r.refuse(&Problem{Status: fasthttp.StatusRequestTimeout, Code: "timeout", Title: "Request timeout",
+			Detail: "the request did not arrive within " + s.cfg.ReadTimeout.String()})
+	default:
+		r.refuse(&Problem{Status: fasthttp.StatusBadRequest, Code: "malformed", Title: "Malformed request", Detail: "this is not a valid HTTP/1.1 request"})
+	}
+	ctx.SetConnectionClose()
+	s.finish(r, 0)
+}
+
+// quiet passes on what fasthttp logs by itself, which is about connections, at
+// debug level.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Printf(format string, args ...any) {
+	if q.log.Enabled(context.Background(), slog.LevelDebug) {
+		q.log.Debug("connection", slog.String("event", fmt.Sprintf(format, args...)))
+	}
+}

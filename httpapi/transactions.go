@@ -1,0 +1,242 @@
+package httpapi
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
+)
+
+// Page sizes of lists.
+const (
+	defaultPage = 50
+	maxPage     = 500
+)
+
+// historyFilter selects transactions; a zero field selects all.
+type historyFilter struct {
+	kind     account.Type
+	status   account.TransactionStatus
+	from, to account.Time // created at or after, and before
+}
+
+func (f *historyFilter) matches(t *account.Transaction) bool {
+	return (f.kind == 0 || t.Type == f.kind) && (f.status == 0 || t.Status == f.status)
+}
+
+// transactions answers with a page of a user's history, newest first: of the
+// session's own, or for an operator of the user in the path.
+func (s *Server) transactions(r *request) error {
+	state := r.session.State
+	if state == nil {
+		id, err := r.userID()
+		if err != nil {
+			return err
+		}
+		found, ok := s.exchange.State(id)
+		if !ok {
+			return notFound("there is no such user")
+		}
+		state = found
+	}
+	var f historyFilter
+	var kind, status string
+	limit, cursor := defaultPage, 0
+	if p := decodeQuery(r.ctx.QueryArgs(),
+		intParam("limit", &limit, 1, maxPage),
+		intParam("cursor", &cursor, 1, math.MaxUint32),
+		enumParam("type", &kind, "buy", "sell", "deposit", "withdrawal", "credit", "debit"),
+		enumParam("status", &status, "pending", "completed", "failed"),
+		timeParam("from", &f.from),
+		timeParam("to", &f.to),
+	); p != nil {
+		return p
+	}
+	f.kind, _ = account.ParseType(kind)
+	f.status, _ = account.ParseTransactionStatus(status)
+
+	oldest, newest := window(&state.History, f.from, f.to)
+	total := uint64(0)
+	if f.from == 0 && f.to == 0 {
+		total = uint64(state.Counts.Of(f.kind, f.status))
+	} else {
+		for n := oldest; n < newest; n++ {
+			if t, _ := state.History.At(n); f.matches(&t) {
+				total++
+			}
+		}
+	}
+
+	b := append(r.body[:0], '{')
+	b = appendString(b, "user_id", state.ID.String())
+	b = append(appendKey(b, "transactions"), '[')
+	first := newest
+	if cursor != 0 {
+		first = min(newest, uint32(cursor))
+	}
+	listed, next := 0, uint32(0)
+	for n := first; n > oldest; n-- {
+		t, _ := state.History.At(n - 1)
+		if !f.matches(&t) {
+			continue
+		}
+		if listed == limit {
+			next = n
+			break
+		}
+		b = appendTransaction(b, account.TransactionID{User: state.ID, N: n - 1}, &t)
+		listed++
+	}
+	b = append(b, ']')
+	b = appendUint(b, "total", total)
+	b = appendKey(b, "next_cursor")
+	if next == 0 {
+		b = append(b, "null"...)
+	} else {
+		b = append(strconv.AppendUint(append(b, '"'), uint64(next), 10), '"')
+	}
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+// window returns the transactions that were created from and before to, as the
+// half-open range [oldest, newest): times in a history never go back.
+func window(h *account.History, from, to account.Time) (oldest, newest uint32) {
+	first := func(at account.Time) uint32 {
+		low, high := uint32(1), h.Len()+1
+		for low < high {
+			middle := low + (high-low)/2
+			if t, _ := h.At(middle); t.CreatedAt < at {
+				low = middle + 1
+			} else {
+				high = middle
+			}
+		}
+		return low
+	}
+	oldest, newest = 1, h.Len()+1
+	if from != 0 {
+		oldest = first(from)
+	}
+	if to != 0 {
+		newest = max(oldest, first(to))
+	}
+	return oldest, newest
+}
+
+// appendTransaction writes t as one object of a list or as a whole response.
+func appendTransaction(b []byte, id account.TransactionID, t *account.Transaction) []byte {
+	if n := len(b); n > 0 && b[n-1] == '}' {
+		b = append(b, ',')
+	}
+	b = append(b, '{')
+	b = appendString(b, "id", id.String())
+	b = appendString(b, "type", t.Type.String())
+	b = appendString(b, "status", t.Status.String())
+	b = appendMoney(b, "amount", t.Amount)
+	b = appendMoney(b, "fee", t.Fee)
+	b = appendString(b, "description", t.Description())
+	b = appendTime(b, "created_at", t.CreatedAt)
+	b = appendTime(b, "confirmed_at", t.ConfirmedAt)
+	if d := t.Detail; d != nil {
+		if d.BTC != 0 {
+			b = appendMoney(b, "btc_amount", d.BTC)
+			b = appendMoney(b, "btc_fee", d.BTCFee)
+		}
+		for _, member := range [...]struct{ name, value string }{
+			{"to_address", d.To}, {"notes", d.Notes}, {"tx_hash", d.TxHash}, {"reason", d.Reason},
+		} {
+			if member.value != "" {
+				b = appendString(b, member.name, member.value)
+			}
+		}
+	}
+	return append(b, '}')
+}
+
+// receipt answers with the transaction of an accepted command. What a retry gets
+// is what the first request got.
+func (r *request) receipt(status int, receipt actors.Receipt) error {
+	t, _ := receipt.State.History.At(receipt.N)
+	if status == fasthttp.StatusCreated {
+		t = t.AsCreated()
+	}
+	r.replayed(receipt)
+	r.body = appendTransaction(r.body[:0], receipt.ID(), &t)
+	return r.json(status)
+}
+
+func (r *request) replayed(receipt actors.Receipt) {
+	if receipt.Replayed {
+		r.ctx.Response.Header.Set("Idempotent-Replayed", "true")
+	}
+}
+
+func (s *Server) deposit(r *request) error {
+	if r.operator == "" && !s.exchange.Faucet() {
+		return forbidden("deposits are made by the operator")
+	}
+	var amount account.Money
+	if err := r.decode(money("amount", &amount)); err != nil {
+		return err
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	var receipt actors.Receipt
+	if r.operator == "" {
+		receipt, err = s.exchange.Deposit(&r.session, amount, idem)
+	} else {
+		var id account.UserID
+		if id, err = r.userID(); err != nil {
+			return err
+		}
+		receipt, err = s.exchange.OperatorDeposit(id, amount, r.operator, idem)
+	}
+	if err != nil {
+		return err
+	}
+	return r.receipt(fasthttp.StatusCreated, receipt)
+}
+
+func (s *Server) withdraw(r *request) error {
+	var amount account.Money
+	var to string
+	if err := r.decode(money("amount", &amount), text("to_address", &to, 1, actors.MaxWallet)); err != nil {
+		return err
+	}
+	to, err := actors.CanonicalWallet(to)
+	if err != nil {
+		return badField("to_address", "%v", err)
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := s.exchange.Withdraw(&r.session, amount, to, idem)
+	if err != nil {
+		return err
+	}
+	return r.receipt(fasthttp.StatusCreated, receipt)
+}
+
+func (s *Server) sell(r *request) error {
+	var amount account.Money
+	var address string
+	if err := r.decode(money("aitbc_amount", &amount), text("btc_address", &address, 1, actors.MaxWallet)); err != nil {
+		return err
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := s.exchange.Sell(&r.session, amount, address, idem)
+	if err != nil {
+		return err
+	}
+	return r.receipt(fasthttp.StatusCreated, receipt)
+}

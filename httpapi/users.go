@@ -1,0 +1,130 @@
+package httpapi
+
+import (
+	"net/mail"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
+)
+
+func (s *Server) login(r *request) error {
+	var given string
+	if err := r.decode(text("wallet_address", &given, 1, actors.MaxWallet)); err != nil {
+		return err
+	}
+	wallet, err := actors.CanonicalWallet(given)
+	if err != nil {
+		return badField("wallet_address", "%v", err)
+	}
+	state, token, err := s.exchange.Login(wallet)
+	if err != nil {
+		return err
+	}
+	b := append(r.body[:0], '{')
+	b = appendString(b, "user_id", state.ID.String())
+	b = appendString(b, "email", state.Email)
+	b = appendString(b, "username", state.Username)
+	b = appendTime(b, "created_at", state.CreatedAt)
+	b = appendString(b, "session_token", token)
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+func (s *Server) logout(r *request) error {
+	if err := r.decode(); err != nil {
+		return err
+	}
+	if err := s.exchange.Logout(&r.session); err != nil {
+		return err
+	}
+	b := append(r.body[:0], '{')
+	b = appendString(b, "message", "Logged out")
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+func (s *Server) profile(r *request) error { return r.profile(r.session.State) }
+
+// Limits of what a user may be called.
+const (
+	minUsername = 3
+	maxUsername = 64
+	maxEmail    = 254 // RFC 5321, section 4.5.3.1.3
+)
+
+func (s *Server) changeProfile(r *request) error {
+	var email, username string
+	if err := r.decode(
+		text("email", &email, 3, maxEmail).optional(),
+		text("username", &username, minUsername, maxUsername).optional(),
+	); err != nil {
+		return err
+	}
+	if email == "" && username == "" {
+		return badField("email", "give an email, a username or both")
+	}
+	if email != "" && !isEmail(email) {
+		return badField("email", "want an address such as name@example.com")
+	}
+	if username != "" && !isUsername(username) {
+		return badField("username", "want letters, digits, '-', '_' and '.' only")
+	}
+	state, err := s.exchange.ChangeProfile(&r.session, email, username)
+	if err != nil {
+		return err
+	}
+	return r.profile(state)
+}
+
+// isEmail accepts a bare address of ASCII characters, with a dot in its domain.
+func isEmail(s string) bool {
+	address, err := mail.ParseAddress(s)
+	if err != nil || address.Address != s || address.Name != "" {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] > '~' || s[i] == '"' {
+			return false
+		}
+	}
+	domain := s[strings.LastIndexByte(s, '@')+1:]
+	return strings.Contains(domain, ".")
+}
+
+func isUsername(s string) bool { return isRequestID([]byte(s)) }
+
+func (r *request) profile(state *account.State) error {
+	b := append(r.body[:0], '{')
+	b = appendProfile(b, state)
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+func appendProfile(b []byte, state *account.State) []byte {
+	b = appendString(b, "user_id", state.ID.String())
+	b = appendString(b, "wallet_address", state.Wallet)
+	b = appendString(b, "email", state.Email)
+	b = appendString(b, "username", state.Username)
+	b = appendString(b, "status", state.Status.String())
+	b = appendTime(b, "created_at", state.CreatedAt)
+	return appendTime(b, "last_login", state.LastLogin)
+}
+
+func (s *Server) balance(r *request) error {
+	b := append(r.body[:0], '{')
+	b = appendString(b, "user_id", r.session.State.ID.String())
+	b = appendBalance(b, r.session.State)
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+func appendBalance(b []byte, state *account.State) []byte {
+	b = appendString(b, "address", state.ID.Address())
+	b = appendMoney(b, "balance", state.Balance)
+	b = appendMoney(b, "available", state.Available())
+	b = appendMoney(b, "held", state.Held)
+	return appendTime(b, "updated_at", state.BalanceAt)
+}

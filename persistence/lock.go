@@ -1,0 +1,78 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// dirLock is the right to use a data directory. The kernel gives it up when the
+// process ends, however that ends.
+type dirLock struct{ file *os.File }
+
+const lockName = "lock"
+
+// lockDir takes the lock for writing, and leaves this process's id in the file
+// for whoever is refused.
+func lockDir(dir string) (*dirLock, error) {
+	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory is not writable: %w", err)
+	}
+	if err := flock(dir, file, syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if err := file.Truncate(0); err == nil {
+		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the data directory is not writable: %w", err), file.Close())
+	}
+	return &dirLock{file}, nil
+}
+
+// lockDirForReading takes the lock beside other readers. A directory without a
+// lock file, such as a copy, is nobody's: nil is returned.
+func lockDirForReading(dir string) (*dirLock, error) {
+	file, err := os.Open(filepath.Join(dir, lockName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(dir, file, syscall.LOCK_SH); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &dirLock{file}, nil
+}
+
+func flock(dir string, file *os.File, how int) error {
+	for {
+		err := syscall.Flock(int(file.Fd()), how|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			content, _ := io.ReadAll(io.LimitReader(file, 32))
+			pid, _ := strconv.Atoi(strings.TrimSpace(string(content)))
+			return &LockedError{Dir: dir, PID: pid}
+		default:
+			return fmt.Errorf("lock %s: %w", file.Name(), err)
+		}
+	}
+}
+
+// unlock gives the lock up. A nil lock is none.
+func (l *dirLock) unlock() error {
+	if l == nil {
+		return nil
+	}
+	return l.file.Close()
+}

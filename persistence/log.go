@@ -1,0 +1,74 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Log is the durable, ordered sequence of frames of one shard. One claimant at a
+// time owns it. Local is the implementation on this machine's disk; all of them
+// pass the same conformance tests.
+//
+// One goroutine at a time may call its methods, except that TruncateFront may run
+// beside Append.
+type Log interface {
+	// Claim makes the caller the shard's owner. The epoch is greater than that of
+	// every frame there is; an owner of an earlier epoch is fenced out.
+	Claim(shard uint16) (Claim, error)
+	// Replay calls fn with each frame from seq on, in order, before the first
+	// Append. The frame is valid only during the call. An error of fn ends it.
+	Replay(seq uint64, fn func(Frame) error) error
+	// Append stores the encoded frame as number seq, which must be the next one.
+	// When it returns nil the frame is durable; after an error the log must not be
+	// appended to again. ErrFenced and ErrSequence leave it as it was.
+	Append(seq uint64, frame []byte) error
+	// TruncateFront gives up frames before seq, which a snapshot has made
+	// unnecessary. It may keep more than it must.
+	TruncateFront(seq uint64) error
+	// Close releases the log. Frames that were appended stay.
+	Close() error
+}
+
+// Claim is an owner's right to append.
+type Claim struct {
+	Shard uint16
+	Epoch uint64
+	Next  uint64 // number of the next frame
+}
+
+// Errors of a Log and a Journal.
+var (
+	ErrFenced         = errors.New("another owner has claimed the shard")
+	ErrSequence       = errors.New("frame out of sequence")
+	ErrQueueFull      = errors.New("the journal's queue is full")
+	ErrClosed         = errors.New("the journal is closed")
+	ErrPoisoned       = errors.New("the journal failed and takes no more records")
+	ErrRecordTooLarge = errors.New("record too large")
+)
+
+// DamageError says where the log is not what was written. Nothing was changed:
+// what to do about it is for a person to decide.
+type DamageError struct {
+	File   string // path of the segment, or of the directory where a segment is missing
+	Offset int64  // bytes from its start
+	Entry  uint64 // number of the frame that should be there
+	Reason string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("the log is damaged: %s, offset %d, entry %d: %s", e.File, e.Offset, e.Entry, e.Reason)
+}
+
+// LockedError says that another process uses the data directory.
+type LockedError struct {
+	Dir string
+	PID int // 0 if unknown
+}
+
+func (e *LockedError) Error() string {
+	holder := "another process"
+	if e.PID != 0 {
+		holder = fmt.Sprintf("process %d", e.PID)
+	}
+	return fmt.Sprintf("the data directory %s is in use by %s", e.Dir, holder)
+}
