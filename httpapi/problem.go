@@ -1,0 +1,131 @@
+package httpapi
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
+)
+
+// Problem is an error as the client sees it: a problem document (RFC 9457).
+type Problem struct {
+	Status     int
+	Code       string // for programs; the last part of the document's type
+	Title      string // the same for every problem of the code
+	Detail     string // this problem, for a person
+	Field      string // the request's field at fault, "" if none is
+	RetryAfter int    // seconds; 0: no header
+	Allow      string // methods, with a 405
+}
+
+func (p *Problem) Error() string {
+	if p.Field != "" {
+		return p.Code + ": " + p.Field + ": " + p.Detail
+	}
+	return p.Code + ": " + p.Detail
+}
+
+// write answers ctx with the document.
+func (p *Problem) write(ctx *fasthttp.RequestCtx, requestID string) {
+	b := append([]byte(nil), '{')
+	b = appendString(b, "type", "urn:aitbc:problem:"+p.Code)
+	b = appendString(b, "title", p.Title)
+	b = appendUint(b, "status", uint64(p.Status))
+	b = appendString(b, "detail", p.Detail)
+	b = appendString(b, "code", p.Code)
+	if p.Field != "" {
+		b = appendString(b, "field", p.Field)
+	}
+	b = appendString(b, "request_id", requestID)
+	b = append(b, '}')
+
+	ctx.Response.ResetBody()
+	ctx.SetStatusCode(p.Status)
+	h := &ctx.Response.Header
+	h.SetContentType("application/problem+json")
+	if p.RetryAfter > 0 {
+		h.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+	}
+	if p.Allow != "" {
+		h.Set(fasthttp.HeaderAllow, p.Allow)
+	}
+	if p.Status == fasthttp.StatusUnauthorized {
+		h.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="exchange"`)
+	}
+	ctx.SetBody(b)
+}
+
+func badRequest(format string, args ...any) *Problem {
+	return &Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Title: "Bad request", Detail: fmt.Sprintf(format, args...)}
+}
+
+// badField refuses a field; its detail begins with the field's name.
+func badField(field, format string, args ...any) *Problem {
+	return &Problem{Status: fasthttp.StatusBadRequest, Code: "invalid_field", Title: "Invalid field",
+		Detail: field + ": " + fmt.Sprintf(format, args...), Field: field}
+}
+
+func unauthorized() *Problem {
+	return &Problem{Status: fasthttp.StatusUnauthorized, Code: "unauthenticated", Title: "Not logged in",
+		Detail: "want the token of a live session as X-Session-Token: it may have expired or been logged out"}
+}
+
+func forbidden(detail string) *Problem {
+	return &Problem{Status: fasthttp.StatusForbidden, Code: "forbidden", Title: "Forbidden", Detail: detail}
+}
+
+func notFound(detail string) *Problem {
+	return &Problem{Status: fasthttp.StatusNotFound, Code: "not_found", Title: "Not found", Detail: detail}
+}
+
+func methodNotAllowed(allow string) *Problem {
+	return &Problem{Status: fasthttp.StatusMethodNotAllowed, Code: "method_not_allowed", Title: "Method not allowed",
+		Detail: "this path takes " + allow, Allow: allow}
+}
+
+func tooLarge(limit int) *Problem {
+	return &Problem{Status: fasthttp.StatusRequestEntityTooLarge, Code: "too_large", Title: "Body too large",
+		Detail: "the body is more than " + strconv.Itoa(limit) + " bytes"}
+}
+
+func unavailable(retryAfter int, detail string) *Problem {
+	return &Problem{Status: fasthttp.StatusServiceUnavailable, Code: "unavailable", Title: "Unavailable", Detail: detail, RetryAfter: retryAfter}
+}
+
+// statuses is how each refusal of an account is answered.
+var statuses = map[account.Code]struct {
+	status int
+	title  string
+}{
+	account.CodeInsufficientFunds: {fasthttp.StatusConflict, "Insufficient funds"},
+	account.CodeBalanceLimit:      {fasthttp.StatusConflict, "Balance limit"},
+	account.CodeSuspended:         {fasthttp.StatusForbidden, "Account suspended"},
+	account.CodeInactive:          {fasthttp.StatusForbidden, "Account closed"},
+	account.CodeNotFound:          {fasthttp.StatusNotFound, "Not found"},
+	account.CodeNotPending:        {fasthttp.StatusConflict, "Not pending"},
+	account.CodeKeyReused:         {fasthttp.StatusUnprocessableEntity, "Idempotency-Key reused"},
+	account.CodeTooManyKeys:       {fasthttp.StatusTooManyRequests, "Too many idempotency keys"},
+	account.CodeTooManyPayments:   {fasthttp.StatusConflict, "Too many open payments"},
+	account.CodeHistoryFull:       {fasthttp.StatusConflict, "History full"},
+	account.CodeTaken:             {fasthttp.StatusConflict, "Taken"},
+	account.CodeNoChange:          {fasthttp.StatusConflict, "No change"},
+	account.CodeUnauthenticated:   {fasthttp.StatusUnauthorized, "Not logged in"},
+	actors.CodeBadAmount:          {fasthttp.StatusBadRequest, "Invalid amount"},
+	actors.CodeBadAddress:         {fasthttp.StatusBadRequest, "Invalid address"},
+}
+
+// problemOfAccount turns a refusal of an account into a problem.
+func problemOfAccount(e *account.Error) *Problem {
+	s, ok := statuses[e.Code]
+	if !ok {
+		panic("httpapi: no status for the code " + string(e.Code))
+	}
+	p := &Problem{Status: s.status, Code: string(e.Code), Title: s.title, Detail: e.Message, Field: e.Field}
+	if s.status == fasthttp.StatusTooManyRequests {
+		p.RetryAfter = 60
+	}
+	return p
+}
