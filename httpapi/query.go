@@ -21,34 +21,37 @@ type param struct {
 // decodeQuery reads the query into the parameters' targets; those that are not
 // given are left alone. Unknown, repeated and wrong ones are refused by name.
 func decodeQuery(args *fasthttp.Args, params ...param) *Problem {
-	var problem *Problem
-	args.VisitAll(func(key, value []byte) {
-		if problem != nil {
-			return
+	for key, value := range args.All() {
+		p := findParam(params, key)
+		switch {
+		case p == nil:
+			return badField(shorten(strings.ToValidUTF8(string(key), "?")), "there is no such parameter here; there are %s", paramNames(params))
+		case p.seen:
+			return badField(p.name, "it is given twice")
 		}
-		name := string(key)
-		for i := range params {
-			p := &params[i]
-			if p.name != name {
-				continue
-			}
-			if p.seen {
-				problem = badField(name, "it is given twice")
-				return
-			}
-			p.seen = true
-			if wanted, ok := p.set(string(value)); !ok {
-				problem = badField(name, "want %s", wanted)
-			}
-			return
+		p.seen = true
+		if wanted, ok := p.set(string(value)); !ok {
+			return badField(p.name, "want %s", wanted)
 		}
-		names := make([]string, len(params))
-		for i := range params {
-			names[i] = params[i].name
+	}
+	return nil
+}
+
+func findParam(params []param, name []byte) *param {
+	for i := range params {
+		if params[i].name == string(name) {
+			return &params[i]
 		}
-		problem = badField(shorten(strings.ToValidUTF8(name, "?")), "there is no such parameter here; there are %s", strings.Join(names, ", "))
-	})
-	return problem
+	}
+	return nil
+}
+
+func paramNames(params []param) string {
+	names := make([]string, len(params))
+	for i := range params {
+		names[i] = params[i].name
+	}
+	return strings.Join(names, ", ")
 }
 
 // intParam is a whole number from low to high.

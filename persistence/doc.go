@@ -3,7 +3,7 @@
 //
 // It owns the data directory: its lock, the write-ahead log (tidwall/wal below
 // frames of our own), the repair of a torn tail and the refusal of damage
-// anywhere else. Records are opaque bytes; it knows no user, and nothing of what
-// a record means. The actors package appends and replays; cmd/exchange opens,
-// closes and verifies.
+// anywhere else. It never looks inside a record, knows no user, and never retries
+// a write that failed. The actors package replays and appends; cmd/exchange
+// opens, closes and verifies.
 package persistence

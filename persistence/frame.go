@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
+	"iter"
 )
 
 // A frame is one batch of records as it stands in the log: the unit that is
@@ -41,12 +41,13 @@ var ErrFrame = errors.New("not a valid frame")
 type Frame struct {
 	Shard uint16
 	Epoch uint64
-	Seq   uint64
-	Count uint32
+	Seq   uint64 // number of the frame
+	Count uint32 // number of records
 	body  []byte
 }
 
-// beginFrame returns dst with room for a header, to which records are appended.
+// beginFrame empties dst and makes room for a header, to which records are
+// appended.
 func beginFrame(dst []byte) []byte {
 	return append(dst[:0], make([]byte, headerSize)...)
 }
@@ -57,10 +58,13 @@ func appendRecord(frame, record []byte) []byte {
 	return append(frame, record...)
 }
 
-// recordSize is how many bytes a record takes in a frame.
-func recordSize(record int) int {
-	var prefix [binary.MaxVarintLen64]byte
-	return binary.PutUvarint(prefix[:], uint64(record)) + record
+// recordSize is how many bytes a record of the given length takes in a frame.
+func recordSize(length int) int {
+	size := length + 1
+	for rest := uint64(length); rest >= 0x80; rest >>= 7 {
+		size++
+	}
+	return size
 }
 
 // sealFrame fills in the header of a frame that was begun.
@@ -80,8 +84,32 @@ func frameCRC(frame []byte) uint32 {
 	return crc32.Update(crc, castagnoli, frame[headerSize:])
 }
 
-// DecodeFrame reads a frame that fills b to its end. Every error wraps ErrFrame.
+// DecodeFrame reads a frame that fills b to its end, and checks all of it. It
+// accepts any bytes; every error wraps ErrFrame.
 func DecodeFrame(b []byte) (Frame, error) {
+	frame, err := decodeHeader(b)
+	if err != nil {
+		return Frame{}, err
+	}
+	if stored, computed := binary.LittleEndian.Uint32(b[crcOffset:]), frameCRC(b); stored != computed {
+		return Frame{}, fmt.Errorf("%w: checksum %08x, its header says %08x", ErrFrame, computed, stored)
+	}
+	rest := frame.body
+	for i := range frame.Count {
+		length, n := binary.Uvarint(rest)
+		if n <= 0 || length > uint64(len(rest)-n) {
+			return Frame{}, fmt.Errorf("%w: record %d does not fit its body", ErrFrame, i)
+		}
+		rest = rest[n+int(length):]
+	}
+	if len(rest) != 0 {
+		return Frame{}, fmt.Errorf("%w: %d bytes after its last record", ErrFrame, len(rest))
+	}
+	return frame, nil
+}
+
+// decodeHeader reads and checks all but the checksum and the body.
+func decodeHeader(b []byte) (Frame, error) {
 	if len(b) < headerSize {
 		return Frame{}, fmt.Errorf("%w: %d bytes are less than a header", ErrFrame, len(b))
 	}
@@ -91,11 +119,11 @@ func DecodeFrame(b []byte) (Frame, error) {
 	if b[4] != frameVersion {
 		return Frame{}, fmt.Errorf("%w: format version %d, this program reads version %d", ErrFrame, b[4], frameVersion)
 	}
+	if b[5] != 0 {
+		return Frame{}, fmt.Errorf("%w: its reserved byte is %d, not 0", ErrFrame, b[5])
+	}
 	if length := binary.LittleEndian.Uint32(b[28:]); uint64(length) != uint64(len(b)-headerSize) {
 		return Frame{}, fmt.Errorf("%w: its header says %d bytes of body, there are %d", ErrFrame, length, len(b)-headerSize)
-	}
-	if stored, computed := binary.LittleEndian.Uint32(b[crcOffset:]), frameCRC(b); stored != computed {
-		return Frame{}, fmt.Errorf("%w: checksum %08x, its header says %08x", ErrFrame, computed, stored)
 	}
 	return Frame{
 		Shard: binary.LittleEndian.Uint16(b[6:]),
@@ -106,36 +134,34 @@ func DecodeFrame(b []byte) (Frame, error) {
 	}, nil
 }
 
-// intactAt reports whether a whole frame with a good checksum begins b, and its
-// number. The frame may be one that this program can't read.
-func intactAt(b []byte) (seq uint64, ok bool) {
-	if len(b) < headerSize || [4]byte(b) != frameMagic {
-		return 0, false
+// Records yields each record with its place from 0, in order. A record is valid
+// as long as what the frame was decoded from.
+func (f Frame) Records() iter.Seq2[uint32, []byte] {
+	return func(yield func(uint32, []byte) bool) {
+		rest := f.body
+		for i := range f.Count {
+			length, n := binary.Uvarint(rest) // DecodeFrame has checked it
+			end := n + int(length)
+			if !yield(i, rest[n:end:end]) {
+				return
+			}
+			rest = rest[end:]
+		}
 	}
-	end := headerSize + uint64(binary.LittleEndian.Uint32(b[28:]))
-	if end > uint64(len(b)) {
-		return 0, false
-	}
-	b = b[:end]
-	return binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint32(b[crcOffset:]) == frameCRC(b)
 }
 
-// Records calls fn with each record in order. A record is valid as long as what
-// the frame was decoded from.
-func (f *Frame) Records(fn func(index uint32, record []byte) error) error {
-	rest := f.body
-	for i := range f.Count {
-		length, n := binary.Uvarint(rest)
-		if n <= 0 || length > math.MaxInt32 || uint64(len(rest)-n) < length {
-			return fmt.Errorf("%w: record %d does not fit its body", ErrFrame, i)
-		}
-		if err := fn(i, rest[n:n+int(length)]); err != nil {
-			return err
-		}
-		rest = rest[n+int(length):]
+// intactAt reports whether b begins with a whole frame whose checksum is right,
+// be it of a format version that this program can't read.
+func intactAt(b []byte) bool {
+	if len(b) < headerSize || [4]byte(b) != frameMagic {
+		return false
 	}
-	if len(rest) != 0 {
-		return fmt.Errorf("%w: %d bytes after its last record", ErrFrame, len(rest))
-	}
-	return nil
+	end := headerSize + uint64(binary.LittleEndian.Uint32(b[28:]))
+	return end <= uint64(len(b)) && binary.LittleEndian.Uint32(b[crcOffset:]) == frameCRC(b[:end])
+}
+
+// laterVersion reports whether b begins like a frame of a format that came after
+// this program.
+func laterVersion(b []byte) bool {
+	return len(b) > 4 && [4]byte(b) == frameMagic && b[4] > frameVersion
 }

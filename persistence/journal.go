@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,21 +18,50 @@ type Completion interface {
 
 // Config is what a Journal needs. Only Log is required.
 type Config struct {
-	Log   Log
+	Log   Log // closed by the journal's Close
 	Shard uint16
 
-	// MaxQueuedRecords and MaxQueuedBytes bound what waits to be durable, the batch
-	// that is being written included. Defaults 65,536 and 64 MiB.
+	// MaxQueuedRecords and MaxQueuedBytes bound what is reserved or waits to be
+	// durable, the batch that is being written included; beyond them Reserve refuses.
+	// Defaults 65,536 and 64 MiB.
 	MaxQueuedRecords int
 	MaxQueuedBytes   int
-	// MaxBatchBytes is where a batch ends although more is waiting. Default 4 MiB.
+	// MaxBatchBytes is where a batch ends although more is waiting. A larger record
+	// is a batch of its own. Default 4 MiB.
 	MaxBatchBytes int
 
-	Logger *slog.Logger // default: discard
+	Logger *slog.Logger // told of the claim; default: discard
 }
 
 // MaxRecord is the largest record in bytes.
 const MaxRecord = 1 << 20
+
+// setDefaults fills in what is zero and refuses what makes no sense.
+func (cfg *Config) setDefaults() error {
+	if cfg.Log == nil {
+		return errors.New("a journal needs a log")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, limit := range []struct {
+		name     string
+		value    *int
+		standard int
+	}{
+		{"MaxQueuedRecords", &cfg.MaxQueuedRecords, 65_536},
+		{"MaxQueuedBytes", &cfg.MaxQueuedBytes, 64 << 20},
+		{"MaxBatchBytes", &cfg.MaxBatchBytes, 4 << 20},
+	} {
+		if *limit.value == 0 {
+			*limit.value = limit.standard
+		}
+		if *limit.value < 0 || *limit.value > math.MaxInt32 { // a frame counts in 32 bits
+			return fmt.Errorf("%s is %d, must be 1 to %d", limit.name, *limit.value, math.MaxInt32)
+		}
+	}
+	return nil
+}
 
 // Journal makes records durable in batches: what arrives while one batch is
 // written and synced is the next. There is no other delay, and one batch at a time
@@ -40,50 +69,30 @@ const MaxRecord = 1 << 20
 // unknown, so nothing is written, or acknowledged, ever again.
 type Journal struct {
 	cfg   Config
-	claim Claim
+	claim Claim // Next is the committer's, once started
 
-	queuedRecords atomic.Int64 // reserved or waiting
-	queuedBytes   atomic.Int64
-
-	mu      sync.Mutex
-	wakeup  sync.Cond // on mu: there is work, or the journal is closing
-	queue   []*batch  // guarded by mu; the last is being filled, the first is next
-	free    []*batch  // guarded by mu
-	writing bool      // guarded by mu: a batch is on its way to the disk
-	idle    bool      // guarded by mu: the committer sleeps
-	started bool      // guarded by mu
-	closing bool      // guarded by mu
-	err     error     // guarded by mu: why it is poisoned
+	mu            sync.Mutex
+	wakeup        sync.Cond // on mu: there is work, or the journal is closing
+	queue         []*batch  // guarded by mu; the last is being filled, the first is next
+	free          []*batch  // guarded by mu
+	writing       bool      // guarded by mu: a batch is on its way, or its completions are
+	idle          bool      // guarded by mu: the committer sleeps
+	started       bool      // guarded by mu
+	closing       bool      // guarded by mu
+	queuedRecords int       // guarded by mu: reserved, or appended and not yet settled
+	queuedBytes   int       // guarded by mu
+	stats         Stats     // guarded by mu; what it counts, not its gauges
 
 	failed   chan struct{} // closed when poisoned
+	cause    error         // written before failed is closed, read after
 	finished chan struct{} // closed when the committer has ended
-
-	frames, records, bytes atomic.Uint64
-	syncTime               atomic.Int64 // nanoseconds in Log.Append
 }
 
-// batch is a frame that is being filled and who waits for it. A completion
-// without a record of its own is a barrier.
-type batch struct {
-	frame       []byte
-	records     uint32
-	recordBytes int64 // reserved for them
-	completions []Completion
-}
-
-// Open claims the shard. What comes next is Replay, then Start.
+// Open claims the shard. What comes next is Replay, then Start. After an error the
+// log is still the caller's to close.
 func Open(cfg Config) (*Journal, error) {
-	if cfg.MaxQueuedRecords == 0 {
-		cfg.MaxQueuedRecords = 65_536
-	}
-	if cfg.MaxQueuedBytes == 0 {
-		cfg.MaxQueuedBytes = 64 << 20
-	}
-	if cfg.MaxBatchBytes == 0 {
-		cfg.MaxBatchBytes = 4 << 20
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
 	}
 	claim, err := cfg.Log.Claim(cfg.Shard)
 	if err != nil {
@@ -91,25 +100,56 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j := &Journal{cfg: cfg, claim: claim, failed: make(chan struct{}), finished: make(chan struct{})}
 	j.wakeup.L = &j.mu
+	j.stats.Epoch, j.stats.Next = claim.Epoch, claim.Next
 	return j, nil
 }
 
-// Replay calls fn with every record from frame number seq on, in order, before
-// Start. A record is valid only during the call.
-func (j *Journal) Replay(seq uint64, fn func(Position, []byte) error) error {
-	return j.cfg.Log.Replay(seq, func(f Frame) error {
-		return f.Records(func(i uint32, record []byte) error {
-			return fn(Position{Frame: f.Seq, Record: i}, record)
-		})
+// Replay calls fn with every record from frame number from on, in order, before
+// Start. It checks what the log hands it, whichever log that is. A record is valid
+// only during the call; an error of fn is returned as it is.
+func (j *Journal) Replay(from uint64, fn func(p Position, record []byte) error) error {
+	next := max(from, 1)
+	err := j.cfg.Log.Replay(from, func(seq uint64, encoded []byte) error {
+		frame, err := DecodeFrame(encoded)
+		if err != nil {
+			return fmt.Errorf("frame %d: %w", seq, err)
+		}
+		if seq != next || frame.Seq != seq || frame.Shard != j.claim.Shard {
+			return fmt.Errorf("%w: frame %d of shard %d came as number %d, frame %d of shard %d must come", ErrSequence, frame.Seq, frame.Shard, seq, next, j.claim.Shard)
+		}
+		next++
+		for i, record := range frame.Records() {
+			if err := fn(Position{Frame: seq, Record: i}, record); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	if err == nil && next != j.claim.Next {
+		err = fmt.Errorf("%w: the log ended before frame %d, the next to write is %d", ErrSequence, next, j.claim.Next)
+	}
+	return err
 }
 
-// Start writes the claim's first frame, which has no record: it counts the epoch
-// and proves that the disk can be written. From then on records are taken.
+// Start writes the claim's first frame, which has no record: it counts the epoch,
+// proves that the disk can be written, and makes durable what was replayed. From
+// then on records are taken.
 func (j *Journal) Start() error {
-	if err := j.write(&batch{frame: beginFrame(nil)}); err != nil {
+	j.mu.Lock()
+	started, closing := j.started, j.closing
+	j.mu.Unlock()
+	if closing {
+		return ErrClosed
+	}
+	if started {
+		panic("persistence: a journal was started twice")
+	}
+	first := &batch{frame: beginFrame(nil)}
+	if err := j.write(first); err != nil {
 		return err
 	}
+	j.cfg.Logger.Info("journal started", slog.Uint64("shard", uint64(j.claim.Shard)),
+		slog.Uint64("epoch", j.claim.Epoch), slog.Uint64("next", j.claim.Next))
 	j.mu.Lock()
 	j.started = true
 	j.mu.Unlock()
@@ -117,54 +157,72 @@ func (j *Journal) Start() error {
 	return nil
 }
 
-// Reserve books room for one record of the given length, so that the Append that
-// must follow can't be refused. It returns ErrQueueFull, ErrRecordTooLarge,
-// ErrClosed, or an error wrapping ErrPoisoned.
-func (j *Journal) Reserve(length int) error {
-	if length > MaxRecord {
-		return fmt.Errorf("%w: %d bytes, %d are the limit", ErrRecordTooLarge, length, MaxRecord)
+// Reserve books room for one record of the given length in bytes. The Append that
+// must follow has a record of that length and can't be refused for want of room.
+// It returns ErrQueueFull, ErrRecordTooLarge, ErrClosed, also before Start, or an
+// error wrapping ErrPoisoned and the cause.
+func (j *Journal) Reserve(recordBytes int) error {
+	if recordBytes < 0 || recordBytes > MaxRecord {
+		return fmt.Errorf("%w: %d bytes, %d are the limit", ErrRecordTooLarge, recordBytes, MaxRecord)
 	}
-	if j.queuedRecords.Add(1) > int64(j.cfg.MaxQueuedRecords) {
-		j.queuedRecords.Add(-1)
+	size := recordSize(recordBytes)
+	if size > j.cfg.MaxQueuedBytes {
+		return fmt.Errorf("%w: it takes %d bytes, the queue %d", ErrRecordTooLarge, size, j.cfg.MaxQueuedBytes)
+	}
+	if err := j.Err(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case !j.accepting():
+		return ErrClosed
+	case j.queuedRecords >= j.cfg.MaxQueuedRecords || j.queuedBytes+size > j.cfg.MaxQueuedBytes:
 		return ErrQueueFull
 	}
-	size := int64(recordSize(length))
-	if j.queuedBytes.Add(size) > int64(j.cfg.MaxQueuedBytes) {
-		j.queuedBytes.Add(-size)
-		j.queuedRecords.Add(-1)
-		return ErrQueueFull
-	}
+	j.queuedRecords++
+	j.queuedBytes += size
 	return nil
 }
 
 // Append queues a copy of record, for which room was reserved, and never waits.
-// It may be called from any goroutine; c learns the outcome.
+// It may be called from any goroutine. c learns the outcome; on a journal that is
+// not started or is closed, c is told ErrClosed on the caller's goroutine.
 func (j *Journal) Append(record []byte, c Completion) {
+	size := recordSize(len(record))
 	j.mu.Lock()
-	if err := j.refusal(); err != nil {
+	if !j.accepting() {
+		j.release(1, size)
 		j.mu.Unlock()
-		j.release(1, int64(recordSize(len(record))))
-		c.Committed(err)
+		c.Committed(ErrClosed)
 		return
 	}
-	b := j.filling(recordSize(len(record)))
-	before := len(b.frame)
+	if j.queuedRecords == 0 || j.queuedBytes < size {
+		records, bytes := j.queuedRecords, j.queuedBytes
+		j.mu.Unlock()
+		panic(fmt.Sprintf("persistence: append of %d bytes without a reservation: %d bytes are reserved for %d records", size, bytes, records))
+	}
+	b := j.filling(size)
 	b.frame = appendRecord(b.frame, record)
 	b.records++
-	b.recordBytes += int64(len(b.frame) - before)
 	b.completions = append(b.completions, c)
 	j.wake()
 	j.mu.Unlock()
 }
 
 // Barrier has c told when everything appended before is durable: at once, on the
-// caller's goroutine, if nothing is under way.
+// caller's goroutine, if nothing is under way or the journal takes nothing. A
+// barrier needs no reservation: how many wait is limited by who waits for them.
 func (j *Journal) Barrier(c Completion) {
 	j.mu.Lock()
-	err := j.refusal()
-	if err != nil || (len(j.queue) == 0 && !j.writing) {
+	if !j.accepting() {
 		j.mu.Unlock()
-		c.Committed(err)
+		c.Committed(ErrClosed)
+		return
+	}
+	if len(j.queue) == 0 && !j.writing {
+		j.mu.Unlock()
+		c.Committed(j.Err())
 		return
 	}
 	b := j.filling(0)
@@ -173,138 +231,22 @@ func (j *Journal) Barrier(c Completion) {
 	j.mu.Unlock()
 }
 
-// refusal says why nothing more is taken. The caller holds mu.
-func (j *Journal) refusal() error {
-	switch {
-	case j.err != nil:
-		return j.err
-	case j.closing || !j.started:
-		return ErrClosed
-	}
-	return nil
-}
-
-// filling returns the batch that takes size more bytes. The caller holds mu.
-func (j *Journal) filling(size int) *batch {
-	if n := len(j.queue); n > 0 {
-		if b := j.queue[n-1]; len(b.frame)+size <= j.cfg.MaxBatchBytes {
-			return b
-		}
-	}
-	var b *batch
-	if n := len(j.free); n > 0 {
-		b, j.free = j.free[n-1], j.free[:n-1]
-	} else {
-		b = &batch{}
-	}
-	b.frame = beginFrame(b.frame)
-	j.queue = append(j.queue, b)
-	return b
-}
-
-// wake starts the committer if it sleeps. The caller holds mu.
-func (j *Journal) wake() {
-	if j.idle {
-		j.idle = false
-		j.wakeup.Signal()
-	}
-}
-
-// commit writes batch after batch until the journal closes or is poisoned.
-func (j *Journal) commit() {
-	defer close(j.finished)
-	for {
-		j.mu.Lock()
-		for len(j.queue) == 0 && !j.closing {
-			j.idle = true
-			j.wakeup.Wait()
-		}
-		j.idle = false
-		if len(j.queue) == 0 {
-			j.mu.Unlock()
-			return
-		}
-		b := j.queue[0]
-		j.queue = append(j.queue[:0], j.queue[1:]...)
-		j.writing = true
-		j.mu.Unlock()
-
-		if b.records > 0 {
-			if err := j.write(b); err != nil {
-				j.poison(b, err)
-				return
-			}
-		}
-		j.release(int64(b.records), b.recordBytes)
-		for i, c := range b.completions {
-			c.Committed(nil)
-			b.completions[i] = nil
-		}
-		j.mu.Lock()
-		j.writing = false
-		j.recycle(b)
-		j.mu.Unlock()
-	}
-}
-
-// write seals the batch's frame and makes it durable.
-func (j *Journal) write(b *batch) error {
-	sealFrame(b.frame, j.claim.Shard, j.claim.Epoch, j.claim.Next, b.records)
-	start := time.Now()
-	if err := j.cfg.Log.Append(j.claim.Next, b.frame); err != nil {
-		return err
-	}
-	j.syncTime.Add(int64(time.Since(start)))
-	j.claim.Next++
-	j.frames.Add(1)
-	j.records.Add(uint64(b.records))
-	j.bytes.Add(uint64(len(b.frame)))
-	return nil
-}
-
-// recycle keeps a batch for its buffers, unless a burst has made them large. The
-// caller holds mu.
-func (j *Journal) recycle(b *batch) {
-	const keep = 4
-	if len(j.free) < keep && cap(b.frame) <= 2*j.cfg.MaxBatchBytes {
-		*b = batch{frame: b.frame[:0], completions: b.completions[:0]}
-		j.free = append(j.free, b)
-	}
-}
-
-func (j *Journal) release(records, bytes int64) {
-	j.queuedRecords.Add(-records)
-	j.queuedBytes.Add(-bytes)
-}
-
-// poison ends the journal. The outcome of everything queued is unknown.
-func (j *Journal) poison(current *batch, cause error) {
-	j.mu.Lock()
-	j.err = fmt.Errorf("%w: %w", ErrPoisoned, cause)
-	err, queue := j.err, j.queue
-	j.queue = nil
-	j.mu.Unlock()
-	close(j.failed)
-	for _, b := range append([]*batch{current}, queue...) {
-		j.release(int64(b.records), b.recordBytes)
-		for _, c := range b.completions {
-			c.Committed(err)
-		}
-	}
-}
-
 // Failed is closed when the journal is poisoned; Err then says why.
 func (j *Journal) Failed() <-chan struct{} { return j.failed }
 
 // Err returns an error wrapping ErrPoisoned and the cause, or nil.
 func (j *Journal) Err() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.err
+	select {
+	case <-j.failed:
+		return j.cause
+	default:
+		return nil
+	}
 }
 
-// Close makes everything appended durable, refuses what comes later, and closes
-// the log. It returns why the journal is poisoned, if it is.
+// Close refuses what comes later, makes everything appended durable, tells its
+// completions, and closes the log. It returns why the journal is poisoned, if it
+// is; the second call returns ErrClosed. It must not be called by a completion.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	if j.closing {
@@ -313,7 +255,7 @@ func (j *Journal) Close() error {
 	}
 	j.closing = true
 	started := j.started
-	j.wakeup.Signal()
+	j.wake()
 	j.mu.Unlock()
 	if started {
 		<-j.finished
@@ -321,21 +263,28 @@ func (j *Journal) Close() error {
 	return errors.Join(j.Err(), j.cfg.Log.Close())
 }
 
-// Stats are counters and gauges since Open.
+// Stats are counters since Open and gauges of the moment.
 type Stats struct {
-	Frames, Records, Bytes uint64        // made durable
-	SyncTime               time.Duration // spent writing and syncing them
-	QueuedRecords          int64
-	QueuedBytes            int64
-	Epoch                  uint64
+	Frames   uint64        // made durable, each with one write and one sync
+	Records  uint64        // in them
+	Bytes    uint64        // of the frames
+	SyncTime time.Duration // spent writing and syncing them
+
+	LastBatchRecords int
+	LastBatchBytes   int
+
+	QueuedRecords int64 // reserved or waiting to be durable
+	QueuedBytes   int64
+
+	Epoch uint64
+	Next  uint64 // number of the next frame
 }
 
 // Stats returns the counters of this moment. Any goroutine may call it.
 func (j *Journal) Stats() Stats {
-	return Stats{
-		Frames: j.frames.Load(), Records: j.records.Load(), Bytes: j.bytes.Load(),
-		SyncTime:      time.Duration(j.syncTime.Load()),
-		QueuedRecords: j.queuedRecords.Load(), QueuedBytes: j.queuedBytes.Load(),
-		Epoch: j.claim.Epoch,
-	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	stats := j.stats
+	stats.QueuedRecords, stats.QueuedBytes = int64(j.queuedRecords), int64(j.queuedBytes)
+	return stats
 }

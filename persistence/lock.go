@@ -27,7 +27,8 @@ func lockDir(dir string) (*dirLock, error) {
 	if err := flock(dir, file, syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	if err := file.Truncate(0); err == nil {
+	err = file.Truncate(0)
+	if err == nil {
 		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
@@ -44,7 +45,7 @@ func lockDirForReading(dir string) (*dirLock, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
 	if err := flock(dir, file, syscall.LOCK_SH); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -60,13 +61,26 @@ func flock(dir string, file *os.File, how int) error {
 			return nil
 		case errors.Is(err, syscall.EINTR):
 		case errors.Is(err, syscall.EWOULDBLOCK):
-			content, _ := io.ReadAll(io.LimitReader(file, 32))
-			pid, _ := strconv.Atoi(strings.TrimSpace(string(content)))
-			return &LockedError{Dir: dir, PID: pid}
+			return &LockedError{Dir: dir, PID: holder(file)}
 		default:
 			return fmt.Errorf("lock %s: %w", file.Name(), err)
 		}
 	}
+}
+
+// holder returns the process that the lock file names, 0 if it names none that
+// runs: a reader has the lock without leaving its id, and the file then has that
+// of the last service.
+func holder(file *os.File) int {
+	content, err := io.ReadAll(io.LimitReader(file, 32))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return 0
+	}
+	return pid
 }
 
 // unlock gives the lock up. A nil lock is none.

@@ -12,28 +12,35 @@ import (
 // One goroutine at a time may call its methods, except that TruncateFront may run
 // beside Append.
 type Log interface {
-	// Claim makes the caller the shard's owner. The epoch is greater than that of
-	// every frame there is; an owner of an earlier epoch is fenced out.
+	// Claim makes the caller the shard's owner, and says its epoch and the number
+	// of the next frame. The epoch is greater than that of every frame there is and
+	// of every earlier claim of this Log, whose owner is fenced out.
 	Claim(shard uint16) (Claim, error)
-	// Replay calls fn with each frame from seq on, in order, before the first
-	// Append. The frame is valid only during the call. An error of fn ends it.
-	Replay(seq uint64, fn func(Frame) error) error
-	// Append stores the encoded frame as number seq, which must be the next one.
-	// When it returns nil the frame is durable; after an error the log must not be
-	// appended to again. ErrFenced and ErrSequence leave it as it was.
+	// Replay calls fn with each frame from number from on, in order, up to the
+	// claim's Next. It comes before the claim's first Append, and may be repeated.
+	// from 0 is from 1, the beginning of time. That a frame from there on is missing
+	// or damaged is a *DamageError. The frame is valid only during the call; an
+	// error of fn ends the replay and is returned as it is.
+	Replay(from uint64, fn func(seq uint64, frame []byte) error) error
+	// Append stores the encoded frame as number seq. When it returns nil the frame
+	// is durable. ErrFenced says that the frame's shard and epoch are not those of
+	// the current claim, ErrSequence that seq is not the next: both leave the log as
+	// it was. After any other error what the log holds is unknown, and every later
+	// Append is refused with the same error.
 	Append(seq uint64, frame []byte) error
 	// TruncateFront gives up frames before seq, which a snapshot has made
 	// unnecessary. It may keep more than it must.
 	TruncateFront(seq uint64) error
-	// Close releases the log. Frames that were appended stay.
+	// Close gives the shard up. Frames that were appended stay. The Log is of no use
+	// afterwards.
 	Close() error
 }
 
 // Claim is an owner's right to append.
 type Claim struct {
 	Shard uint16
-	Epoch uint64
-	Next  uint64 // number of the next frame
+	Epoch uint64 // counted from 1
+	Next  uint64 // number of the next frame, from 1
 }
 
 // Errors of a Log and a Journal.
@@ -50,7 +57,7 @@ var (
 // what to do about it is for a person to decide.
 type DamageError struct {
 	File   string // path of the segment, or of the directory where a segment is missing
-	Offset int64  // bytes from its start
+	Offset int64  // bytes from the file's start
 	Entry  uint64 // number of the frame that should be there
 	Reason string
 }

@@ -1,15 +1,12 @@
 package persistence
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 )
 
 // A segment is one file of the log, in the format of tidwall/wal: entries of a
@@ -24,167 +21,162 @@ const segmentDigits = 20
 
 func segmentName(first uint64) string { return fmt.Sprintf("%0*d", segmentDigits, first) }
 
-// listSegments returns the segments of a log in order. It does not exist yet:
-// none. What an interrupted truncation has left is named as damage.
+// listSegments returns the segments of a log in order, none if it does not exist
+// yet. It sees what wal.Open will make of the directory: a file named .START is
+// the new front of a truncation that was interrupted, and replaces every segment
+// listed before it. An .END file would come from a truncation at the back, which
+// this program never makes.
 func listSegments(dir string) ([]segment, error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(dir) // sorted by name, which is the order of the segments
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list the log's segments: %w", err)
 	}
 	var segments []segment
 	for _, entry := range entries {
 		name := entry.Name()
-		if len(name) < segmentDigits {
+		if entry.IsDir() || len(name) < segmentDigits {
 			continue
 		}
 		first, err := strconv.ParseUint(name[:segmentDigits], 10, 64)
-		if err != nil || first == 0 || entry.IsDir() {
+		if err != nil || first == 0 {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		switch strings.TrimPrefix(name, name[:segmentDigits]) {
+		switch name[segmentDigits:] {
 		case "":
-			segments = append(segments, segment{path: path, first: first})
-		case ".START", ".END":
-			return nil, &DamageError{File: path, Entry: first, Reason: "a truncation that this program does not make was interrupted"}
+			segments = append(segments, segment{path, first})
+		case ".START":
+			segments = append(segments[:0], segment{path, first})
+		case ".END":
+			return nil, &DamageError{File: path, Entry: first, Reason: "a truncation at the back, which this program never makes, was interrupted"}
 		}
 	}
-	slices.SortFunc(segments, func(a, b segment) int { return strings.Compare(a.path, b.path) })
 	return segments, nil
 }
 
-// segmentReader walks the frames of one segment, which it holds in memory.
+// sizeOf returns how many bytes the segments take.
+func sizeOf(segments []segment) (int64, error) {
+	var sum int64
+	for _, s := range segments {
+		info, err := os.Stat(s.path)
+		if err != nil {
+			return 0, fmt.Errorf("size of a segment: %w", err)
+		}
+		sum += info.Size()
+	}
+	return sum, nil
+}
+
+// segmentReader walks the frames of one segment, whose bytes it is given. It
+// checks each: the entry's length, the frame, and that number, shard and epoch
+// are what must follow.
 type segmentReader struct {
 	segment
 	shard uint16
 	buf   []byte
 	off   int    // of the entry to read next
 	next  uint64 // number of the frame to read next
-	epoch uint64 // of the frame before
+	epoch uint64 // of the frame before, 0 if unknown
 }
 
-// openSegment reads a whole segment. epoch is that of the last frame before it, 0
-// if unknown.
-func openSegment(s segment, shard uint16, epoch uint64) (*segmentReader, error) {
-	buf, err := os.ReadFile(s.path)
-	if err != nil {
-		return nil, err
-	}
-	return &segmentReader{segment: s, shard: shard, buf: buf, next: s.first, epoch: epoch}, nil
+// entry is one frame of a segment, decoded and as it stands there.
+type entry struct {
+	Frame
+	raw []byte
 }
 
-// read returns the next frame, and false at the end of the segment. An error is a
-// *DamageError for the entry at r.off, which stays.
-func (r *segmentReader) read() (Frame, bool, error) {
+// read returns the next frame, and false at the end of the segment. Its error is
+// a *DamageError for the entry at r.off, where the reader stays.
+func (r *segmentReader) read() (entry, bool, *DamageError) {
 	if r.off == len(r.buf) {
-		return Frame{}, false, nil
+		return entry{}, false, nil
 	}
 	rest := r.buf[r.off:]
 	length, n := binary.Uvarint(rest)
-	if n <= 0 || length > uint64(len(rest)-n) {
-		return Frame{}, false, r.damage("the entry is incomplete")
+	switch {
+	case n < 0:
+		return entry{}, false, r.damage("the entry's length is not a number")
+	case n == 0:
+		return entry{}, false, r.damage("the segment ends within the entry's length")
+	case length > uint64(len(rest)-n):
+		return entry{}, false, r.damage(fmt.Sprintf("the entry has %d bytes, the segment ends after %d of them", length, len(rest)-n))
 	}
-	frame, err := DecodeFrame(rest[n : n+int(length)])
+	raw := rest[n : n+int(length)]
+	frame, err := DecodeFrame(raw)
 	switch {
 	case err != nil:
-		return Frame{}, false, r.damage(err.Error())
+		return entry{}, false, r.damage(err.Error())
 	case frame.Seq != r.next:
-		return Frame{}, false, r.damage(fmt.Sprintf("frame %d stands in the place of frame %d", frame.Seq, r.next))
+		return entry{}, false, r.damage(fmt.Sprintf("frame %d stands in the place of frame %d", frame.Seq, r.next))
 	case frame.Shard != r.shard:
-		return Frame{}, false, r.damage(fmt.Sprintf("frame of shard %d in the log of shard %d", frame.Shard, r.shard))
+		return entry{}, false, r.damage(fmt.Sprintf("frame of shard %d in the log of shard %d", frame.Shard, r.shard))
+	case frame.Epoch == 0:
+		return entry{}, false, r.damage("epoch 0, they are counted from 1")
 	case frame.Epoch < r.epoch:
-		return Frame{}, false, r.damage(fmt.Sprintf("epoch %d after epoch %d", frame.Epoch, r.epoch))
+		return entry{}, false, r.damage(fmt.Sprintf("epoch %d after epoch %d", frame.Epoch, r.epoch))
 	}
 	r.off += n + int(length)
 	r.next++
 	r.epoch = frame.Epoch
-	return frame, true, nil
+	return entry{frame, raw}, true, nil
 }
 
 func (r *segmentReader) damage(reason string) *DamageError {
 	return &DamageError{File: r.path, Offset: int64(r.off), Entry: r.next, Reason: reason}
 }
 
-// validAfter reports whether a valid frame stands anywhere behind the start of
-// the entry at r.off: if there is one, the damage before it is no torn tail.
-func (r *segmentReader) validAfter() bool {
-	for at := r.off + 1; ; at++ {
-		i := bytes.Index(r.buf[at:], frameMagic[:])
-		if i < 0 {
-			return false
-		}
-		at += i
-		if seq, ok := intactAt(r.buf[at:]); ok && seq >= r.next {
-			return true
-		}
-	}
-}
-
-// Tail is an incomplete last entry: a batch whose write was interrupted, and
-// which was therefore never acknowledged.
-type Tail struct {
-	File   string
-	Offset int64
-	Bytes  int64
-	Reason string
-}
-
-// tornTail says whether damage, which read has returned, is a torn tail: the last
-// thing in the last segment, with nothing valid in it or behind it. A frame that
-// is intact was not torn, whatever else is wrong with it; nor was one of a format
-// that this program does not know.
-func (r *segmentReader) tornTail(damage error, last bool) *Tail {
-	var d *DamageError
-	if !last || !errors.As(damage, &d) || r.validAfter() {
-		return nil
-	}
-	if _, n := binary.Uvarint(r.buf[r.off:]); n > 0 {
-		frame := r.buf[r.off+n:]
-		if len(frame) > 4 && [4]byte(frame) == frameMagic && frame[4] > frameVersion {
-			return nil
-		}
-	}
-	return &Tail{File: r.path, Offset: int64(r.off), Bytes: int64(len(r.buf) - r.off), Reason: d.Reason}
-}
-
-// walk calls fn with every frame of the segments from number seq on, and checks
-// all of them. A torn tail ends it without an error and is returned.
-func walk(dir string, shard uint16, segments []segment, seq uint64, fn func(Frame) error) (*Tail, error) {
-	var epoch, next uint64
+// walk reads a log from its first segment to its last, checks every frame of it,
+// and calls fn with those from number from on. load returns a segment's bytes. A
+// torn tail ends it without an error and is returned.
+func walk(dir string, shard uint16, segments []segment, load func(segment) ([]byte, error), from uint64, fn func(entry) error) (*Tail, error) {
+	var epoch uint64
 	for i, s := range segments {
-		if next != 0 && s.first != next {
-			return nil, &DamageError{File: dir, Entry: next, Reason: fmt.Sprintf("no segment begins with this entry; the next one there is %s", s.path)}
-		}
-		if i+1 < len(segments) && segments[i+1].first <= seq {
-			next = segments[i+1].first
-			continue
-		}
-		r, err := openSegment(s, shard, epoch)
+		buf, err := load(s)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read a segment: %w", err)
 		}
+		last := i == len(segments)-1
+		r := segmentReader{segment: s, shard: shard, buf: buf, next: s.first, epoch: epoch}
 		for {
-			frame, more, err := r.read()
-			if err != nil {
-				if tail := r.tornTail(err, i == len(segments)-1); tail != nil {
-					return tail, nil
+			e, more, damage := r.read()
+			if damage != nil {
+				tail := r.tornTail(damage, last)
+				switch {
+				case tail == nil:
+					return nil, damage
+				case r.epoch == 0 && r.next != 1:
+					return nil, noEpoch(dir, r.next)
 				}
-				return nil, err
+				return tail, nil
 			}
 			if !more {
 				break
 			}
-			if frame.Seq < seq {
+			if e.Seq < from {
 				continue
 			}
-			if err := fn(frame); err != nil {
+			if err := fn(e); err != nil {
 				return nil, err
 			}
 		}
-		next, epoch = r.next, r.epoch
+		if !last && segments[i+1].first != r.next {
+			return nil, &DamageError{File: dir, Entry: r.next,
+				Reason: fmt.Sprintf("no segment begins with this entry; after %s comes %s", filepath.Base(s.path), filepath.Base(segments[i+1].path))}
+		}
+		if epoch = r.epoch; last && epoch == 0 && r.next != 1 {
+			return nil, noEpoch(dir, r.next)
+		}
 	}
 	return nil, nil
 }
+
+// noEpoch is the damage of a log without a frame that has not begun with frame 1:
+// frames and their epochs are gone.
+func noEpoch(dir string, next uint64) *DamageError {
+	return &DamageError{File: dir, Entry: next - 1, Reason: "no segment has this entry, which knows the last epoch"}
+}
+
+func loadSegment(s segment) ([]byte, error) { return os.ReadFile(s.path) }

@@ -19,7 +19,7 @@ import (
 //	at       signed, microseconds since the Unix epoch
 //	events   count, then for each: kind (1 byte) and its fields in order
 //
-// A later version reads every earlier one; testdata/*.golden hold the proof.
+// A later version reads every earlier one; testdata/record_v1 holds the proof.
 type Record struct {
 	User   UserID
 	Seq    uint64
@@ -29,8 +29,9 @@ type Record struct {
 
 const recordVersion = 1
 
-// Limits of a record, which the decoder enforces. The longest string a command
-// can bring is a note or a reason.
+// Limits of a record. The decoder refuses what is over them, so the encoder
+// panics: a record that cannot be read again must never reach the journal. The
+// longest string a command can bring is a note or a reason.
 const (
 	maxText        = 4096 // bytes of one string
 	maxRecordEvent = 8    // events of one record
@@ -39,8 +40,11 @@ const (
 // ErrRecord is what every error of Decode wraps.
 var ErrRecord = errors.New("not a valid record")
 
-// Append writes r's binary form.
+// Append writes r's binary form. It panics if Decode would refuse it.
 func (r *Record) Append(dst []byte) []byte {
+	if len(r.Events) > maxRecordEvent {
+		panic(fmt.Sprintf("account: a record of %d events, %d is the limit", len(r.Events), maxRecordEvent))
+	}
 	dst = append(dst, recordVersion)
 	dst = append(dst, r.User[:]...)
 	dst = binary.AppendUvarint(dst, r.Seq)
@@ -191,11 +195,19 @@ func (r *reader) string() string {
 }
 
 func appendString(dst []byte, s string) []byte {
+	if len(s) > maxText || !utf8.ValidString(s) {
+		panic(fmt.Sprintf("account: text of %d bytes, %d of UTF-8 are the limit: %.40q", len(s), maxText, s))
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
 	return append(dst, s...)
 }
 
-func appendMoney(dst []byte, m Money) []byte { return binary.AppendUvarint(dst, uint64(m)) }
+func appendMoney(dst []byte, m Money) []byte {
+	if m < 0 {
+		panic("account: a negative amount: " + m.String())
+	}
+	return binary.AppendUvarint(dst, uint64(m))
+}
 
 func appendBool(dst []byte, b bool) []byte {
 	if b {

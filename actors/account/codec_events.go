@@ -1,6 +1,9 @@
 package account
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // The binary form of each event: its fields in the order of the struct. A field
 // is never taken out, moved or given another meaning; what must change becomes
@@ -38,6 +41,9 @@ func (e *ProfileChanged) append(dst []byte) []byte {
 func (e *ProfileChanged) read(r *reader) { e.Email, e.Username = r.string(), r.string() }
 
 func (e *StatusChanged) append(dst []byte) []byte {
+	if e.Status == 0 || e.Status >= numUserStatuses {
+		panic(fmt.Sprintf("account: user status %d, %d is the last", e.Status, numUserStatuses-1))
+	}
 	dst = append(dst, byte(e.Status))
 	dst = appendString(dst, e.By)
 	return appendString(dst, e.Reason)

@@ -160,7 +160,7 @@ func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 		return nil, 0, err
 	}
 	if t.Type == TypeBuy {
-		if _, err := a.incoming(t.Amount); err != nil {
+		if err := a.canGrow(t.Amount); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -213,12 +213,20 @@ func (a *Account) incoming(amount Money) (uint32, *Error) {
 	if amount <= 0 {
 		panic("account: an amount that is not positive: " + amount.String())
 	}
-	if _, ok := a.Balance.Add(amount); !ok {
-		err := refuse(CodeBalanceLimit, "a balance of %s cannot grow by %s: %s is the most there can be", a.Balance, amount, MaxMoney)
-		err.Field = "amount"
+	if err := a.canGrow(amount); err != nil {
 		return 0, err
 	}
 	return a.next()
+}
+
+// canGrow checks that amount can be added to the balance.
+func (a *Account) canGrow(amount Money) *Error {
+	if _, ok := a.Balance.Add(amount); !ok {
+		err := refuse(CodeBalanceLimit, "a balance of %s cannot grow by %s: %s is the most there can be", a.Balance, amount, MaxMoney)
+		err.Field = "amount"
+		return err
+	}
+	return nil
 }
 
 // outgoing checks that amount + fee is available, and returns the transaction's

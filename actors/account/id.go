@@ -15,7 +15,7 @@ type UserID uuid.UUID
 // ParseUserID reads the canonical 36-character form of a UUID and no other.
 func ParseUserID(s string) (UserID, error) {
 	id, err := uuid.Parse(s)
-	if err != nil || len(s) != 36 {
+	if err != nil || id.String() != s {
 		return UserID{}, fmt.Errorf("not a user id: want the form %s", uuid.Nil)
 	}
 	return UserID(id), nil

@@ -1,0 +1,175 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestARecordThatDoesNotFollowIsRefused(t *testing.T) {
+	deposit := &Deposited{Amount: 1}
+	created := &Created{Wallet: "w"}
+	// The account has records 1 and 2: a login, and deposit 1 of 100.
+	record := func(seq uint64, at Time, events ...Event) *Record {
+		return &Record{User: testUser, Seq: seq, At: at, Events: events}
+	}
+	next := func(events ...Event) *Record { return record(3, start, events...) }
+	payment := &PaymentCreated{Amount: 5}
+	withdrawal := &WithdrawalRequested{Amount: 60, Fee: 10}
+	tests := map[string]*Record{
+		"another user":                      {User: UserID{1}, Seq: 3, At: start, Events: []Event{deposit}},
+		"the record before":                 record(2, start, deposit),
+		"a gap":                             record(4, start, deposit),
+		"a time before the last":            record(3, start-1, deposit),
+		"no events":                         next(),
+		"created again":                     next(created),
+		"created again in passing":          next(deposit, created),
+		"deposit of nothing":                next(&Deposited{}),
+		"deposit beyond the range":          next(&Deposited{Amount: MaxMoney - 99}),
+		"credit of nothing":                 next(&Credited{}),
+		"credit beyond the range":           next(&Credited{Amount: MaxMoney}),
+		"debit of nothing":                  next(&Debited{}),
+		"debit of too much":                 next(&Debited{Amount: 101}),
+		"debit of what is held":             next(withdrawal, &Debited{Amount: 31}),
+		"withdrawal of nothing":             next(&WithdrawalRequested{Fee: 1}),
+		"withdrawal of too much":            next(&WithdrawalRequested{Amount: 100, Fee: 1}),
+		"withdrawal whose sum wraps":        next(&WithdrawalRequested{Amount: MaxMoney, Fee: MaxMoney}),
+		"two withdrawals":                   next(withdrawal, withdrawal),
+		"sale of nothing":                   next(&SaleRequested{}),
+		"sale of too much":                  next(&SaleRequested{Amount: 101}),
+		"payment for nothing":               next(&PaymentCreated{}),
+		"completing nothing":                next(&TxCompleted{N: 2}),
+		"completing number 0":               next(&TxCompleted{}),
+		"completing what is complete":       next(&TxCompleted{N: 1, Type: TypeDeposit, Amount: 100}),
+		"completing another type":           next(withdrawal, &TxCompleted{N: 2, Type: TypeSell, Amount: 60, Fee: 10}),
+		"completing another amount":         next(withdrawal, &TxCompleted{N: 2, Type: TypeWithdrawal, Amount: 61, Fee: 10}),
+		"completing without the fee":        next(withdrawal, &TxCompleted{N: 2, Type: TypeWithdrawal, Amount: 60}),
+		"completing twice":                  next(payment, &TxCompleted{N: 2, Type: TypeBuy, Amount: 5}, &TxCompleted{N: 2, Type: TypeBuy, Amount: 5}),
+		"completing what failed":            next(payment, &TxFailed{N: 2}, &TxCompleted{N: 2, Type: TypeBuy, Amount: 5}),
+		"a payment beyond the range":        next(&PaymentCreated{Amount: MaxMoney}, &TxCompleted{N: 2, Type: TypeBuy, Amount: MaxMoney}),
+		"failing nothing":                   next(&TxFailed{N: 2}),
+		"failing what is complete":          next(&TxFailed{N: 1}),
+		"failing twice":                     next(withdrawal, &TxFailed{N: 2}, &TxFailed{N: 2}),
+		"a key for a transaction to come":   next(&KeyUsed{N: 2}),
+		"a key for no transaction":          next(&KeyUsed{}),
+		"a key before the record's deposit": next(&KeyUsed{N: 2}, deposit),
+	}
+	for name, r := range tests {
+		t.Run(name, func(t *testing.T) {
+			a := opened(t, 100)
+			err := a.Apply(r)
+			if !errors.Is(err, ErrApply) || !strings.Contains(err.Error(), testUser.String()) {
+				t.Errorf("Apply gives %v, want ErrApply with the user", err)
+			}
+		})
+	}
+	for name, r := range map[string]*Record{
+		"a deposit first":    record(1, start, deposit),
+		"created second":     record(1, start, deposit, created),
+		"created twice":      record(1, start, created, created),
+		"number 2 first":     record(2, start, created),
+		"number 0":           record(0, start, created),
+		"a time before 1970": record(1, -1, created),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := New(testUser).Apply(r); !errors.Is(err, ErrApply) {
+				t.Errorf("Apply gives %v, want ErrApply", err)
+			}
+		})
+	}
+}
+
+// The hash proves that two accounts are the same, so nothing may be missing in
+// it. Counts is the one field left out: it follows from the history.
+func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
+	seen := map[Hash]string{}
+	check := func(what string, a *Account) {
+		t.Helper()
+		hash := a.StateHash()
+		if other, ok := seen[hash]; ok {
+			t.Errorf("the account with another %s has the same hash as %s", what, other)
+		}
+		seen[hash] = what
+	}
+	fresh := func() *Account {
+		a := opened(t, 100)
+		keyed(t, a, &Sell{Amount: 20, BTC: 19, BTCFee: 1, Address: "bc1q"}, &Idempotency{Key: Key{1}}, start)
+		return a
+	}
+	check("nothing", fresh())
+	// each changes one field after another of *value and checks each alone.
+	each := func(of string, value func(a *Account) reflect.Value) {
+		for i := range value(fresh()).NumField() {
+			name := value(fresh()).Type().Field(i).Name
+			if name == "Sessions" || name == "History" || name == "Counts" || name == "Detail" {
+				continue
+			}
+			a := fresh()
+			change(t, value(a).Field(i))
+			check(of+"."+name, a)
+		}
+	}
+	each("State", func(a *Account) reflect.Value { return reflect.ValueOf(&a.State).Elem() })
+	each("Session", func(a *Account) reflect.Value { return reflect.ValueOf(&a.Sessions[0]).Elem() })
+	each("Transaction", func(a *Account) reflect.Value { return reflect.ValueOf(&a.History.tail[1]).Elem() })
+	each("Detail", func(a *Account) reflect.Value { return reflect.ValueOf(a.History.tail[1].Detail).Elem() })
+	for what, c := range map[string]Command{
+		"session": login(1, start), "no session": &Logout{Session: session(0)}, "transaction": &Deposit{Amount: 1},
+	} {
+		a := fresh()
+		do(t, a, c, start)
+		a.Seq, a.Balance = fresh().Seq, fresh().Balance
+		check(what, a)
+	}
+	a := fresh()
+	a.History.tail[0].Detail = &Detail{}
+	check("empty detail", a)
+	for what, use := range map[string]keyUse{"fingerprint": {fingerprint: Fingerprint{1}}, "key's time": {at: 1}, "key's number": {n: 1}} {
+		a := fresh()
+		a.keys.uses[Key{1}] = use
+		check(what, a)
+	}
+	a = fresh()
+	a.keys.add(Key{2}, keyUse{at: start})
+	check("second key", a)
+}
+
+// change gives a field another value.
+func change(t *testing.T, field reflect.Value) {
+	t.Helper()
+	switch field.Kind() {
+	case reflect.Int64:
+		field.SetInt(field.Int() + 1)
+	case reflect.Uint8, reflect.Uint32, reflect.Uint64:
+		field.SetUint(field.Uint() + 1)
+	case reflect.String:
+		field.SetString(field.String() + "x")
+	case reflect.Bool:
+		field.SetBool(!field.Bool())
+	case reflect.Array:
+		field.Index(0).SetUint(field.Index(0).Uint() + 1)
+	default:
+		t.Fatalf("no other value for a %s", field.Type())
+	}
+}
+
+func TestATallyCountsWhatCameInWhatWentOutAndTheFees(t *testing.T) {
+	var tally Tally
+	for _, r := range goldenHistory() {
+		tally.Add(r)
+	}
+	// In: deposit 100, buy 7, credit 5. Out: withdrawal 30, debit 2, and a fee of 1.
+	got := fmt.Sprint(&tally.Credits, &tally.Debits, &tally.Fees, tally.Balance())
+	if want := fmt.Sprint(int64(112*Unit), int64(32*Unit), int64(Unit), int64(79*Unit)); got != want {
+		t.Errorf("credits, debits, fees and balance are %s, want %s", got, want)
+	}
+	// Sums over many accounts leave the range of Money.
+	for range 3 {
+		tally.Add(&Record{Events: []Event{&Credited{Amount: MaxMoney}}})
+	}
+	if tally.Balance().IsInt64() {
+		t.Errorf("three times the most of an account is %s", tally.Balance())
+	}
+}

@@ -1,0 +1,142 @@
+package account
+
+import (
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// Generators of every event, for whatever is checked of all of them.
+
+var (
+	genText = rapid.OneOf(
+		rapid.Just(""),
+		rapid.StringN(0, 40, -1),
+		rapid.Just(strings.Repeat("é", maxText/2)), // as long as there can be
+	)
+	genMoney = rapid.Custom(func(t *rapid.T) Money {
+		return Money(rapid.OneOf(
+			rapid.Int64Range(0, 300), rapid.Int64Min(0), rapid.SampledFrom([]int64{int64(Unit), int64(MaxMoney)}),
+		).Draw(t, "money"))
+	})
+	genTime        = rapid.Custom(func(t *rapid.T) Time { return Time(rapid.Int64().Draw(t, "time")) })
+	genNumber      = rapid.Uint32()
+	genHash        = rapid.Custom(func(t *rapid.T) (h Hash) { fill(t, h[:]); return h })
+	genKey         = rapid.Custom(func(t *rapid.T) (k Key) { fill(t, k[:]); return k })
+	genFingerprint = rapid.Custom(func(t *rapid.T) (f Fingerprint) { fill(t, f[:]); return f })
+	genUserID      = rapid.Custom(func(t *rapid.T) (id UserID) { fill(t, id[:]); return id })
+)
+
+func fill(t *rapid.T, b []byte) {
+	copy(b, rapid.SliceOfN(rapid.Byte(), len(b), len(b)).Draw(t, "bytes"))
+}
+
+func text(t *rapid.T) string { return genText.Draw(t, "text") }
+func money(t *rapid.T) Money { return genMoney.Draw(t, "money") }
+func number(t *rapid.T) uint32 {
+	return genNumber.Draw(t, "number")
+}
+
+// genEvents has one generator for each kind of event.
+var genEvents = map[kind]*rapid.Generator[Event]{
+	kindCreated: rapid.Custom(func(t *rapid.T) Event {
+		return &Created{Wallet: text(t), Email: text(t), Username: text(t)}
+	}),
+	kindLoggedIn: rapid.Custom(func(t *rapid.T) Event {
+		return &LoggedIn{Session: genHash.Draw(t, "session"), ExpiresAt: genTime.Draw(t, "expires")}
+	}),
+	kindLoggedOut: rapid.Custom(func(t *rapid.T) Event {
+		return &LoggedOut{Session: genHash.Draw(t, "session")}
+	}),
+	kindProfileChanged: rapid.Custom(func(t *rapid.T) Event {
+		return &ProfileChanged{Email: text(t), Username: text(t)}
+	}),
+	kindStatusChanged: rapid.Custom(func(t *rapid.T) Event {
+		return &StatusChanged{Status: genStatus.Draw(t, "status"), By: text(t), Reason: text(t)}
+	}),
+	kindDeposited: rapid.Custom(func(t *rapid.T) Event {
+		return &Deposited{Amount: money(t), By: text(t)}
+	}),
+	kindWithdrawalRequested: rapid.Custom(func(t *rapid.T) Event {
+		return &WithdrawalRequested{Amount: money(t), Fee: money(t), To: text(t)}
+	}),
+	kindSaleRequested: rapid.Custom(func(t *rapid.T) Event {
+		return &SaleRequested{Amount: money(t), BTC: money(t), BTCFee: money(t), Address: text(t)}
+	}),
+	kindPaymentCreated: rapid.Custom(func(t *rapid.T) Event {
+		return &PaymentCreated{
+			Amount: money(t), BTC: money(t), BTCFee: money(t), Address: text(t),
+			ExpiresAt: genTime.Draw(t, "expires"), Notes: text(t),
+		}
+	}),
+	kindTxCompleted: rapid.Custom(func(t *rapid.T) Event {
+		return &TxCompleted{
+			N: number(t), Type: Type(rapid.Byte().Draw(t, "type")), Amount: money(t), Fee: money(t),
+			TxHash: text(t), Confirmations: number(t), By: text(t), Reason: text(t),
+		}
+	}),
+	kindTxFailed: rapid.Custom(func(t *rapid.T) Event {
+		return &TxFailed{N: number(t), Expired: rapid.Bool().Draw(t, "expired"), By: text(t), Reason: text(t)}
+	}),
+	kindCredited: rapid.Custom(func(t *rapid.T) Event {
+		return &Credited{Amount: money(t), By: text(t), Reason: text(t)}
+	}),
+	kindDebited: rapid.Custom(func(t *rapid.T) Event {
+		return &Debited{Amount: money(t), By: text(t), Reason: text(t)}
+	}),
+	kindKeyUsed: rapid.Custom(func(t *rapid.T) Event {
+		return &KeyUsed{Key: genKey.Draw(t, "key"), Fingerprint: genFingerprint.Draw(t, "fingerprint"), N: number(t)}
+	}),
+}
+
+var genStatus = rapid.SampledFrom([]Status{Active, Inactive, Suspended})
+
+// genRecord draws a record of any events; it need not follow from any account.
+var genRecord = rapid.Custom(func(t *rapid.T) *Record {
+	r := &Record{
+		User: genUserID.Draw(t, "user"),
+		Seq:  rapid.Uint64().Draw(t, "seq"),
+		At:   genTime.Draw(t, "at"),
+	}
+	for range rapid.IntRange(0, maxRecordEvent).Draw(t, "events") {
+		k := rapid.Map(rapid.ByteRange(1, byte(len(genEvents))), func(b byte) kind { return kind(b) }).Draw(t, "kind")
+		r.Events = append(r.Events, genEvents[k].Draw(t, "event"))
+	}
+	return r
+})
+
+// A command's amount is chosen close to where the rules change.
+
+// amountOut draws an amount to take out: mostly one that is there, sometimes one
+// unit too much.
+func amountOut(t *rapid.T, a *Account) Money {
+	available := a.Available()
+	return max(1, Money(rapid.OneOf(
+		rapid.Int64Range(1, max(1, int64(available/4))),
+		rapid.Int64Range(1, 1000),
+		rapid.SampledFrom([]int64{int64(available), int64(available) - 1, int64(available/2) + 1, int64(MaxMoney)}),
+		rapid.Just(int64(min(available, MaxMoney-1))+1),
+	).Draw(t, "amount")))
+}
+
+// amountIn draws an amount to bring in.
+func amountIn(t *rapid.T, a *Account) Money {
+	room := int64(MaxMoney - a.Balance)
+	return max(1, Money(rapid.OneOf(
+		rapid.Int64Range(1, 1_000_000), rapid.Int64Range(1, 1_000_000), rapid.Int64Range(1, 1_000_000),
+		rapid.SampledFrom([]int64{1, int64(Unit), int64(MaxMoney), room, min(room, int64(MaxMoney)-1) + 1}),
+	).Draw(t, "amount")))
+}
+
+// step draws how far the clock moves: seldom backwards, sometimes by days, and
+// sometimes to just before, at and after the end of what lasts 24 hours.
+func step(t *rapid.T) Time {
+	return rapid.SampledFrom([]Time{
+		0, 0, 1, Time(time.Millisecond / time.Microsecond), Time(time.Second / time.Microsecond),
+		Time(time.Minute / time.Microsecond), Time(time.Hour / time.Microsecond),
+		Time(KeyLifetime/time.Microsecond) - 1, Time(KeyLifetime / time.Microsecond), Time(KeyLifetime/time.Microsecond) + 1,
+		Time(50 * time.Hour / time.Microsecond),
+		-1, -Time(time.Minute / time.Microsecond), -Time(30 * time.Hour / time.Microsecond),
+	}).Draw(t, "step")
+}

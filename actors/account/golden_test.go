@@ -1,0 +1,209 @@
+package account
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files and the seeds of the fuzz tests anew")
+
+// goldenEvents has one event of each kind. What they are as bytes is what logs
+// hold for ever: an event may be added here, never changed.
+var goldenEvents = map[string]Event{
+	"created":              &Created{Wallet: "aitbc1wallet_k3v9x", Email: "aitbc1wallet_k3v9x@aitbc.local", Username: "user_et_k3v9x"},
+	"logged_in":            &LoggedIn{Session: session(1), ExpiresAt: start + 86_400_000_000},
+	"logged_out":           &LoggedOut{Session: session(1)},
+	"profile_changed":      &ProfileChanged{Email: "zoë@example.org", Username: "zoë"},
+	"status_changed":       &StatusChanged{Status: Suspended, By: "ops", Reason: "asked by the user"},
+	"deposited":            &Deposited{Amount: 1000 * Unit, By: "ops"},
+	"withdrawal_requested": &WithdrawalRequested{Amount: 12_3456_7800, Fee: 100_0000, To: "aitbc_00112233445566778899aabbccddeeff"},
+	"sale_requested":       &SaleRequested{Amount: 500 * Unit, BTC: 49_7500, BTCFee: 2500, Address: "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"},
+	"payment_created": &PaymentCreated{
+		Amount: 1000 * Unit, BTC: 100_5000, BTCFee: 5000, Address: "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx",
+		ExpiresAt: start + 3_600_000_000, Notes: "für später",
+	},
+	"tx_completed": &TxCompleted{
+		N: 300, Type: TypeBuy, Amount: 1000 * Unit, Fee: 0,
+		TxHash: strings.Repeat("4a5e1e4baab89f3a", 4), Confirmations: 6, By: "chain", Reason: "seen",
+	},
+	"tx_failed": &TxFailed{N: 1<<32 - 1, Expired: true, By: "clock", Reason: "too late"},
+	"credited":  &Credited{Amount: MaxMoney, By: "ops", Reason: "correction"},
+	"debited":   &Debited{Amount: 1, By: "ops", Reason: "correction"},
+	"key_used":  &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
+}
+
+// goldenHistory is a life of an account, record by record.
+func goldenHistory() []*Record {
+	var records []*Record
+	add := func(after Time, events ...Event) {
+		at := start
+		if len(records) > 0 {
+			at = records[len(records)-1].At + after
+		}
+		records = append(records, &Record{User: testUser, Seq: uint64(len(records) + 1), At: at, Events: events})
+	}
+	key := &KeyUsed{Key: Key{1}, Fingerprint: Fingerprint{2}, N: 2}
+	add(0, &Created{Wallet: "aitbc1wallet_k3v9x", Email: "aitbc1wallet_k3v9x@aitbc.local", Username: "user_et_k3v9x"},
+		&LoggedIn{Session: session(1), ExpiresAt: start + 86_400_000_000})
+	add(1, &Deposited{Amount: 100 * Unit})                                                                       // 1: 100
+	add(5, &WithdrawalRequested{Amount: 30 * Unit, Fee: Unit, To: "aitbc_00"}, key)                              // 2: held 31
+	add(0, &SaleRequested{Amount: 20 * Unit, BTC: 19_900, BTCFee: 100, Address: "bc1q"})                         // 3: held 51
+	add(9, &PaymentCreated{Amount: 7 * Unit, BTC: 7035, BTCFee: 35, Address: "bc1p", ExpiresAt: start + 3600e6}) // 4
+	add(9, &PaymentCreated{Amount: 8 * Unit, BTC: 8040, BTCFee: 40, Address: "bc1r", ExpiresAt: start + 3600e6}) // 5
+	add(1000, &TxCompleted{N: 4, Type: TypeBuy, Amount: 7 * Unit, TxHash: "ab", Confirmations: 1, By: "chain"})  // 107
+	add(0, &TxCompleted{N: 2, Type: TypeWithdrawal, Amount: 30 * Unit, Fee: Unit, By: "ops"})                    // 76, held 20
+	add(3600e6, &TxFailed{N: 5, Expired: true, By: "clock"})
+	add(1, &TxFailed{N: 3, By: "ops", Reason: "no such address"}) // held 0
+	add(1, &Credited{Amount: 5 * Unit, By: "ops", Reason: "sorry"})
+	add(1, &Debited{Amount: 2 * Unit, By: "ops", Reason: "too sorry"}) // 79
+	add(1, &ProfileChanged{Email: "k@example.org", Username: "k"})
+	add(1, &LoggedIn{Session: session(2), ExpiresAt: start + 90_000e6})
+	add(1, &LoggedOut{Session: session(1)})
+	add(1, &StatusChanged{Status: Suspended, By: "ops", Reason: "paused"})
+	return records
+}
+
+// goldens returns every golden file's name and the records in it.
+func goldens() map[string][]*Record {
+	files := map[string][]*Record{"history": goldenHistory()}
+	for name, event := range goldenEvents {
+		files[name] = []*Record{{User: testUser, Seq: 1<<40 + 7, At: start, Events: []Event{event}}}
+	}
+	return files
+}
+
+// readGolden returns the records of a golden file as bytes: hexadecimal, one a line.
+func readGolden(t testing.TB, name string) [][]byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "record_v1", name+".golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records [][]byte
+	for line := range strings.Lines(string(text)) {
+		b, err := hex.DecodeString(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatalf("%s.golden: %v", name, err)
+		}
+		records = append(records, b)
+	}
+	return records
+}
+
+func TestRecordsOfVersionOneAreReadAndWrittenForEver(t *testing.T) {
+	if *update {
+		writeGoldens(t)
+	}
+	if len(goldenEvents) != len(genEvents) {
+		t.Errorf("%d kinds of event have a golden file, of %d", len(goldenEvents), len(genEvents))
+	}
+	for name, want := range goldens() {
+		t.Run(name, func(t *testing.T) {
+			golden := readGolden(t, name)
+			if len(golden) != len(want) {
+				t.Fatalf("the file has %d records, want %d", len(golden), len(want))
+			}
+			for i, b := range golden {
+				var r Record
+				if err := r.Decode(b); err != nil {
+					t.Fatalf("record %d: %v", i+1, err)
+				}
+				if !reflect.DeepEqual(&r, want[i]) {
+					t.Errorf("record %d is read as %+v, want %+v", i+1, &r, want[i])
+				}
+				if got := want[i].Append(nil); !bytes.Equal(got, b) {
+					t.Errorf("record %d is written\n%x, want\n%x", i+1, got, b)
+				}
+			}
+		})
+	}
+}
+
+func TestAGoldenHistoryLeadsToItsAccount(t *testing.T) {
+	a := New(testUser)
+	for _, b := range readGolden(t, "history") {
+		var r Record
+		if err := r.Decode(b); err != nil {
+			t.Fatal(err)
+		}
+		apply(t, a, &r)
+		if err := checkInvariants(a); err != nil {
+			t.Fatalf("after record %d: %v", r.Seq, err)
+		}
+	}
+	got := fmt.Sprint(a.Seq, a.Email, a.Username, a.Status, a.Balance, a.Held, a.History.Len(), len(a.Sessions),
+		a.Counts.Of(0, Completed), a.Counts.Of(0, Failed),
+		int64(a.BalanceAt-start), int64(a.LastLogin-start), int64(a.UpdatedAt-start))
+	want := fmt.Sprint(16, "k@example.org", "k", Suspended, 79*Unit, Money(0), 7, 1,
+		5, 2, 3600001027, 3600001029, 3600001031)
+	if got != want {
+		t.Errorf("the account is\n%s, want\n%s", got, want)
+	}
+	if use, ok := a.keys.find(Key{1}, a.UpdatedAt); !ok || use.n != 2 || use.fingerprint != (Fingerprint{2}) {
+		t.Errorf("the key is remembered as %+v, %t", use, ok)
+	}
+}
+
+func TestARecordCutShortAnywhereIsRefused(t *testing.T) {
+	for name := range goldens() {
+		for i, b := range readGolden(t, name) {
+			var r Record
+			for n := range b {
+				if err := r.Decode(b[:n]); !errors.Is(err, ErrRecord) {
+					t.Errorf("%s, record %d: the first %d of %d bytes give %v, want ErrRecord", name, i+1, n, len(b), err)
+				}
+			}
+			if err := r.Decode(append(bytes.Clone(b), 0)); !errors.Is(err, ErrRecord) {
+				t.Errorf("%s, record %d: a byte more gives %v, want ErrRecord", name, i+1, err)
+			}
+		}
+	}
+}
+
+func TestARecordWithAFlippedBitNeverPanics(t *testing.T) {
+	for name := range goldens() {
+		for i, b := range readGolden(t, name) {
+			for bit := range len(b) * 8 {
+				flipped := bytes.Clone(b)
+				flipped[bit/8] ^= 1 << (bit % 8)
+				var r Record
+				if err := r.Decode(flipped); err != nil && !errors.Is(err, ErrRecord) {
+					t.Errorf("%s, record %d, bit %d: %v, want ErrRecord", name, i+1, bit, err)
+				}
+			}
+		}
+	}
+}
+
+func writeGoldens(t *testing.T) {
+	t.Helper()
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seed := func(target, name string, b []byte) {
+		write(filepath.Join("testdata", "fuzz", target, name), fmt.Sprintf("go test fuzz v1\n[]byte(%q)\n", b))
+	}
+	for name, records := range goldens() {
+		var lines strings.Builder
+		for _, r := range records {
+			fmt.Fprintf(&lines, "%x\n", r.Append(nil))
+		}
+		write(filepath.Join("testdata", "record_v1", name+".golden"), lines.String())
+		seed("FuzzDecodeRecord", name, records[len(records)-1].Append(nil))
+		seed("FuzzApply", name, fuzzScript(append(goldenHistory(), records...)))
+	}
+}

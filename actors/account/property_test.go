@@ -1,0 +1,270 @@
+package account
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// machine gives an account random commands and keeps, in the simplest way, what
+// has to be true of it.
+type machine struct {
+	now     Time
+	live    *Account // changed by what Decide returns
+	replica *Account // changed by the same records, written and read
+	records []*Record
+	tally   Tally
+	keys    map[Key]rememberedKey
+	shared  []sharedState
+	logins  int
+}
+
+type rememberedKey struct {
+	fingerprint Fingerprint
+	at          Time
+	n           uint32
+}
+
+// sharedState is a copy of the state that readers have, and what it showed them
+// at first.
+type sharedState struct {
+	state State
+	shows [32]byte
+}
+
+// rendering is all that a reader can see of s.
+func rendering(s *State) [32]byte {
+	b := (&Account{State: *s}).AppendState(nil)
+	return sha256.Sum256(fmt.Appendf(b, "%v %v", s.Counts, s.Sessions))
+}
+
+func TestAnAccountKeepsItsRulesWhateverItIsAsked(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &machine{now: start, live: New(testUser), replica: New(testUser), keys: map[Key]rememberedKey{}}
+		t.Repeat(m.actions())
+		m.checkReplay(t)
+	})
+}
+
+func (m *machine) actions() map[string]func(*rapid.T) {
+	send := func(command func(*rapid.T) Command) func(*rapid.T) {
+		return func(t *rapid.T) { m.send(t, command(t)) }
+	}
+	by := func(t *rapid.T) string { return rapid.SampledFrom([]string{"", "ops"}).Draw(t, "by") }
+	actions := map[string]func(*rapid.T){
+		"":       m.check,
+		"Login":  send(m.login),
+		"Logout": send(func(t *rapid.T) Command { return &Logout{Session: session(m.someSession(t))} }),
+		"ChangeProfile": send(func(t *rapid.T) Command {
+			names := rapid.SampledFrom([]string{"", "a", "b", "zoë"})
+			return &ChangeProfile{Email: names.Draw(t, "email"), Username: names.Draw(t, "username")}
+		}),
+		"SetStatus": send(func(t *rapid.T) Command {
+			// Mostly active: the other commands are to get somewhere.
+			return &SetStatus{Status: rapid.SampledFrom([]Status{Active, Active, Suspended, Inactive}).Draw(t, "status"), By: "ops", Reason: "r"}
+		}),
+		"Deposit":  send(func(t *rapid.T) Command { return &Deposit{Amount: amountIn(t, m.live), By: by(t)} }),
+		"Credit":   send(func(t *rapid.T) Command { return &Credit{Amount: amountIn(t, m.live), By: "ops", Reason: "r"} }),
+		"Debit":    send(func(t *rapid.T) Command { return &Debit{Amount: amountOut(t, m.live), By: "ops", Reason: "r"} }),
+		"Withdraw": send(m.withdraw),
+		"Sell": send(func(t *rapid.T) Command {
+			return &Sell{Amount: amountOut(t, m.live), BTC: money(t), BTCFee: money(t), Address: "bc1q"}
+		}),
+		"CreatePayment": send(m.createPayment),
+		"Complete": send(func(t *rapid.T) Command {
+			return &Complete{N: m.someTransaction(t), Of: m.someType(t), TxHash: "ab", Confirmations: number(t), By: by(t), Reason: "r"}
+		}),
+		"Fail": send(func(t *rapid.T) Command {
+			return &Fail{N: m.someTransaction(t), Of: m.someType(t), By: by(t), Reason: "r"}
+		}),
+		"ExpirePayment": send(func(t *rapid.T) Command { return &ExpirePayment{N: m.someTransaction(t)} }),
+		"Share": func(*rapid.T) {
+			m.shared = append(m.shared, sharedState{m.live.State, rendering(&m.live.State)})
+			m.shared = m.shared[max(0, len(m.shared)-8):]
+		},
+		// Long runs reach the limits and the ends of the history's chunks.
+		"Logins": func(t *rapid.T) { m.burst(t, MaxSessions+2, m.login) },
+		"Deposits": func(t *rapid.T) {
+			m.burst(t, chunkSize, func(*rapid.T) Command { return &Deposit{Amount: 1, By: "ops"} })
+		},
+		"Payments": func(t *rapid.T) { m.burst(t, MaxOpenPayments/2, m.createPayment) },
+	}
+	// The commands that settle what others began are drawn as often as those.
+	actions["Complete again"], actions["Complete once more"] = actions["Complete"], actions["Complete"]
+	actions["Withdraw again"] = actions["Withdraw"]
+	return actions
+}
+
+func (m *machine) login(t *rapid.T) Command {
+	m.logins++
+	lifetime := rapid.SampledFrom([]time.Duration{24 * time.Hour, time.Minute, 0}).Draw(t, "lifetime")
+	return &Login{Wallet: "w", Email: "w@x", Username: "w", Session: session(m.logins), ExpiresAt: m.now.Add(lifetime)}
+}
+
+func (m *machine) withdraw(t *rapid.T) Command {
+	amount, fee := amountOut(t, m.live), Money(rapid.Int64Range(0, 10).Draw(t, "fee"))
+	if rapid.Bool().Draw(t, "fee included") && amount > fee {
+		amount -= fee
+	}
+	return &Withdraw{Amount: amount, Fee: fee, To: "aitbc_00"}
+}
+
+func (m *machine) createPayment(t *rapid.T) Command {
+	return &CreatePayment{
+		Amount: amountIn(t, m.live), BTC: money(t), BTCFee: money(t), Address: "bc1p", Notes: "n",
+		Lifetime: rapid.SampledFrom([]time.Duration{time.Hour, time.Second, 48 * time.Hour}).Draw(t, "lifetime"),
+	}
+}
+
+func (m *machine) burst(t *rapid.T, n int, command func(*rapid.T) Command) {
+	for range rapid.IntRange(1, n).Draw(t, "times") {
+		m.decide(t, command(t), nil)
+	}
+}
+
+// someTransaction draws a number, most often one that exists and one of the last.
+func (m *machine) someTransaction(t *rapid.T) uint32 {
+	last := m.live.History.Len()
+	return rapid.OneOf(
+		rapid.Uint32Range(0, last+1), rapid.Uint32Range(max(1, last)-min(5, max(1, last)-1), max(1, last)),
+		rapid.SampledFrom(append(m.pending(), 1)), rapid.SampledFrom(append(m.pending(), 1)),
+	).Draw(t, "transaction")
+}
+
+func (m *machine) pending() (numbers []uint32) {
+	for n := uint32(1); n <= m.live.History.Len(); n++ {
+		if t, _ := m.live.History.At(n); t.Status == Pending {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+func (m *machine) someType(t *rapid.T) Type {
+	return rapid.SampledFrom([]Type{0, 0, 0, TypeBuy, TypeSell, TypeWithdrawal, TypeDeposit}).Draw(t, "of")
+}
+
+func (m *machine) someSession(t *rapid.T) int {
+	return rapid.IntRange(max(0, m.logins-MaxSessions), m.logins).Draw(t, "session")
+}
+
+// send moves the clock and gives c to the account, with or without a key.
+func (m *machine) send(t *rapid.T, c Command) {
+	m.now = max(1, m.now+step(t))
+	m.decide(t, c, m.someKey(t))
+}
+
+// someKey draws no key, a new one, or one that was used, for the same request or
+// for another.
+func (m *machine) someKey(t *rapid.T) *Idempotency {
+	used := slices.SortedFunc(maps.Keys(m.keys), func(a, b Key) int { return slices.Compare(a[:], b[:]) })
+	switch how := rapid.SampledFrom([]string{"none", "new", "same", "other"}).Draw(t, "key"); {
+	case how == "new":
+		return &Idempotency{Key: Key{byte(len(used)), byte(len(used) >> 8), 1}, Fingerprint: genFingerprint.Draw(t, "fingerprint")}
+	case how != "none" && len(used) > 0:
+		key := rapid.SampledFrom(used).Draw(t, "used")
+		idem := &Idempotency{Key: key, Fingerprint: m.keys[key].fingerprint}
+		if how == "other" {
+			idem.Fingerprint[0]++
+		}
+		return idem
+	}
+	return nil
+}
+
+// decide gives c to the account and checks the answer.
+func (m *machine) decide(t *rapid.T, c Command, idem *Idempotency) {
+	before, at := m.live.StateHash(), max(m.now, m.live.UpdatedAt)
+	d, err := m.live.Decide(c, idem, m.now)
+	if m.live.StateHash() != before {
+		t.Fatalf("Decide of %T changed the account", c)
+	}
+	if idem != nil && m.live.Exists() {
+		if used, ok := m.keys[idem.Key]; ok && at < used.at+Time(24*time.Hour/time.Microsecond) {
+			m.checkRetry(t, used, idem, d, err)
+			return
+		}
+	}
+	if err != nil {
+		var refused *Error
+		if !errors.As(err, &refused) || refused.Code == "" || refused.Code == CodeKeyReused {
+			t.Fatalf("%T is refused with %v", c, err)
+		}
+		return
+	}
+	if d.Replayed {
+		t.Fatalf("%T is a replay, though its key is free", c)
+	}
+	if len(d.Record.Events) == 0 {
+		return
+	}
+	if d.Record.At != at || d.Record.Seq != m.live.Seq+1 || d.Record.User != testUser {
+		t.Fatalf("the record is %+v, want number %d at %s", d.Record, m.live.Seq+1, at)
+	}
+	record := reread(t, &d.Record)
+	apply(t, m.live, &d.Record)
+	apply(t, m.replica, record)
+	m.records = append(m.records, record)
+	m.tally.Add(record)
+	if idem != nil && d.N != 0 {
+		m.keys[idem.Key] = rememberedKey{idem.Fingerprint, at, d.N}
+	}
+	if _, ok := m.live.History.At(d.N); d.N != 0 && !ok {
+		t.Fatalf("%T is about transaction %d, which does not exist", c, d.N)
+	}
+}
+
+func (m *machine) checkRetry(t *rapid.T, used rememberedKey, idem *Idempotency, d Decision, err error) {
+	var refused *Error
+	switch {
+	case len(d.Record.Events) != 0:
+		t.Fatalf("a retry has events: %+v", d)
+	case used.fingerprint == idem.Fingerprint && (err != nil || !d.Replayed || d.N != used.n):
+		t.Fatalf("a retry gives %+v, %v; want transaction %d again", d, err, used.n)
+	case used.fingerprint != idem.Fingerprint && (!errors.As(err, &refused) || refused.Code != CodeKeyReused):
+		t.Fatalf("another request with the same key gives %+v, %v; want %s", d, err, CodeKeyReused)
+	}
+}
+
+// check is called after every step.
+func (m *machine) check(t *rapid.T) {
+	if err := checkInvariants(m.live); err != nil {
+		t.Fatal(err)
+	}
+	if sum := m.tally.Balance(); !sum.IsInt64() || sum.Int64() != int64(m.live.Balance) {
+		t.Fatalf("the records come to %s units, the balance is %d", sum, m.live.Balance)
+	}
+	if m.live.StateHash() != m.replica.StateHash() || m.live.Counts != m.replica.Counts {
+		t.Fatal("the records, written and read, lead to another state")
+	}
+	for i := range m.shared {
+		if s := &m.shared[i]; rendering(&s.state) != s.shows {
+			t.Fatalf("a copy of the state at record %d has changed by record %d", s.state.Seq, m.live.Seq)
+		}
+	}
+	if n := len(m.records); n > 1 && m.records[n-1].At < m.records[n-2].At {
+		t.Fatalf("record %d is at %s, the one before at %s", n, m.records[n-1].At, m.records[n-2].At)
+	}
+}
+
+// checkReplay folds the whole log again, and refuses to fold it twice.
+func (m *machine) checkReplay(t *rapid.T) {
+	a := New(testUser)
+	for _, r := range m.records {
+		apply(t, a, r)
+	}
+	if a.StateHash() != m.live.StateHash() {
+		t.Fatal("the log from its start leads to another state")
+	}
+	if n := len(m.records); n > 0 {
+		if err := a.Apply(m.records[n-1]); !errors.Is(err, ErrApply) {
+			t.Fatalf("the same record again gives %v, want ErrApply", err)
+		}
+	}
+}

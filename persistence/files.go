@@ -1,0 +1,71 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/tidwall/wal"
+)
+
+// files is how a Local changes what is on disk: the seam at which tests let a
+// disk fail, or lose its power.
+type files interface {
+	// openLog opens the log in dir to append to it.
+	openLog(dir string, segmentBytes int) (logFile, error)
+	// rewrite makes data the whole content of an existing file, and syncs it.
+	rewrite(path string, data []byte) error
+	remove(path string) error
+	// syncDir makes the names in dir durable.
+	syncDir(dir string) error
+}
+
+// logFile is the part of *wal.Log that is used.
+type logFile interface {
+	Write(index uint64, data []byte) error
+	Sync() error
+	LastIndex() (uint64, error)
+	Close() error
+}
+
+// osFiles are the real files.
+type osFiles struct{}
+
+func (osFiles) openLog(dir string, segmentBytes int) (logFile, error) {
+	return wal.Open(dir, &wal.Options{
+		NoSync:           true, // Local calls Sync after each Write
+		SegmentSize:      segmentBytes,
+		SegmentCacheSize: 1, // nothing is read through it
+		AllowEmpty:       true,
+		DirPerms:         0o750,
+		FilePerms:        0o640,
+	})
+}
+
+func (osFiles) rewrite(path string, data []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	err = file.Truncate(int64(len(data)))
+	if err == nil {
+		_, err = file.WriteAt(data, 0)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+func (osFiles) remove(path string) error { return os.Remove(path) }
+
+func (osFiles) syncDir(dir string) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("sync directory: %w", err), file.Close())
+	}
+	return file.Close()
+}

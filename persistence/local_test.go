@@ -1,0 +1,456 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestNewDirectoriesAreSyncedIntoTheirParents(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "var", "data")
+	files := &faultyFiles{}
+	local := openLocal(t, LocalConfig{Dir: dir, files: files})
+	claim(t, local)
+	for _, parent := range []string{top, filepath.Dir(dir), dir, filepath.Join(dir, "log")} {
+		if files.dirSyncs[parent] != 1 {
+			t.Errorf("%s was synced %d times, want once", parent, files.dirSyncs[parent])
+		}
+	}
+}
+
+func TestDirectoryThatCannotBeUsedIsNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	writeFile(t, file, nil)
+	for _, dir := range []string{file, filepath.Join(file, "data")} {
+		_, err := OpenLocal(LocalConfig{Dir: dir})
+		if err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("open %s: %v, want an error with the path", dir, err)
+		}
+	}
+	files := &faultyFiles{failDir: errors.New("input/output error")}
+	if _, err := OpenLocal(LocalConfig{Dir: filepath.Join(t.TempDir(), "new"), files: files}); err == nil {
+		t.Error("a directory that can't be synced was accepted")
+	}
+}
+
+func TestEverySegmentIsSyncedIntoTheDirectoryAndNothingElseIs(t *testing.T) {
+	for _, segmentBytes := range []int{1, 48, 49, 90, 1000} { // an entry has 48 bytes
+		t.Run(strconv.Itoa(segmentBytes), func(t *testing.T) {
+			dir := t.TempDir()
+			files := &faultyFiles{}
+			local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: segmentBytes, files: files})
+			c := claim(t, local)
+			appendFrames(t, local, c, "record 000")
+			syncs, segments := files.dirSyncs[shardDir(dir, 0)], len(segmentsOf(t, dir))
+			if syncs == 0 {
+				t.Fatal("the first segment's name was not synced")
+			}
+			for _, record := range numbered(40)[1:] {
+				c.Next++
+				appendFrames(t, local, c, record)
+				moreSyncs, moreSegments := files.dirSyncs[shardDir(dir, 0)]-syncs, len(segmentsOf(t, dir))-segments
+				if moreSyncs != moreSegments {
+					t.Fatalf("frame %d: %d syncs of the directory for %d new segments", c.Next, moreSyncs, moreSegments)
+				}
+				syncs, segments = syncs+moreSyncs, segments+moreSegments
+			}
+			if want := 40 / ((segmentBytes + 47) / 48); segments < want {
+				t.Errorf("%d segments, want %d at least", segments, want)
+			}
+		})
+	}
+}
+
+func TestSmallerSegmentsThanBeforeAreBegunAtOnce(t *testing.T) {
+	records := numbered(9)
+	dir := writeLog(t, defaultSegmentBytes, records...)
+	files := &faultyFiles{}
+	local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 48, files: files})
+	c := claim(t, local)
+	appendFrames(t, local, c, "record 009") // begins segments 10, before, and 11, after it
+	if segments := segmentsOf(t, dir); len(segments) != 3 || segments[1].first != 10 || segments[2].first != 11 {
+		t.Fatalf("segments %v", segments)
+	}
+	if n := files.dirSyncs[shardDir(dir, 0)]; n != 2 { // one of them for opening it
+		t.Errorf("%d syncs of the directory, want 2", n)
+	}
+	closeLog(t, local)
+	local = openLocal(t, LocalConfig{Dir: dir})
+	claim(t, local)
+	wantReplayed(t, local, 1, append(records, "record 009")...)
+}
+
+func TestTruncatedFrontIsWholeSegmentsAndSynced(t *testing.T) {
+	dir := t.TempDir()
+	files := &faultyFiles{}
+	local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 90, files: files})
+	appendFrames(t, local, claim(t, local), numbered(9)...) // segments 1, 3, 5, 7, 9
+	for _, c := range []struct{ seq, first uint64 }{{1, 1}, {2, 1}, {3, 3}, {6, 5}, {1000, 7}} {
+		before, syncs := len(segmentsOf(t, dir)), files.dirSyncs[shardDir(dir, 0)]
+		if err := local.TruncateFront(c.seq); err != nil {
+			t.Fatal(err)
+		}
+		segments := segmentsOf(t, dir)
+		if segments[0].first != c.first {
+			t.Errorf("truncated to %d: the first segment is %d, want %d", c.seq, segments[0].first, c.first)
+		}
+		if got, want := files.dirSyncs[shardDir(dir, 0)]-syncs, min(before-len(segments), 1); got != want {
+			t.Errorf("truncated to %d: %d syncs of the directory, want %d", c.seq, got, want)
+		}
+	}
+}
+
+func TestTruncationBeforeTheFirstAppendKeepsEverything(t *testing.T) {
+	dir := writeLog(t, 90, numbered(9)...)
+	before := contentOf(t, dir)
+	local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 90})
+	claim(t, local)
+	if err := local.TruncateFront(9); err != nil {
+		t.Fatal(err)
+	}
+	wantUnchanged(t, dir, before)
+}
+
+// TestFailureIsForEver lets an operation fail once. The next attempt would succeed,
+// and must not be made.
+func TestFailureIsForEver(t *testing.T) {
+	fault := errors.New("input/output error")
+	for _, c := range []struct {
+		name    string
+		inject  func(*faultyFiles)
+		want    error
+		written int // frames there after a restart, of those that were tried
+	}{
+		{"a write", func(f *faultyFiles) { f.log.failWrite = fault }, fault, 2},
+		{"a short write", func(f *faultyFiles) { f.log.shortWrite = 20 }, io.ErrShortWrite, 2},
+		{"a write of all but a byte", func(f *faultyFiles) { f.log.shortWrite = 47 }, io.ErrShortWrite, 2},
+		{"a sync", func(f *faultyFiles) { f.log.failSync = fault }, fault, 3},
+		{"a sync of the directory", func(f *faultyFiles) { f.failDir = fault }, fault, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := &faultyFiles{}
+			local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 140, files: files}) // the third entry ends a segment
+			claimed := claim(t, local)
+			records := numbered(4)
+			appendFrames(t, local, claimed, records[:2]...)
+			c.inject(files)
+			first := local.Append(3, encode(0, claimed.Epoch, 3, records[2]))
+			if !errors.Is(first, c.want) || !strings.Contains(first.Error(), dir) && c.name != "a sync of the directory" {
+				t.Fatalf("append: %v, want %v with the path", first, c.want)
+			}
+			after := contentOf(t, dir)
+			for _, seq := range []uint64{3, 4} {
+				if err := local.Append(seq, encode(0, claimed.Epoch, seq, "x")); !errors.Is(err, c.want) {
+					t.Errorf("append of frame %d after it: %v, want %v", seq, err, c.want)
+				}
+			}
+			if err := local.TruncateFront(3); !errors.Is(err, c.want) {
+				t.Errorf("truncate after it: %v, want %v", err, c.want)
+			}
+			if _, err := local.Claim(0); !errors.Is(err, c.want) {
+				t.Errorf("claim after it: %v, want %v", err, c.want)
+			}
+			closeLog(t, local)
+			if files.log.after != 0 {
+				t.Errorf("%d operations on the log after it", files.log.after)
+			}
+			wantUnchanged(t, dir, after)
+
+			local = openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 140})
+			claimed = claim(t, local)
+			wantReplayed(t, local, 1, records[:c.written]...)
+			appendFrames(t, local, claimed, "recovered")
+		})
+	}
+}
+
+func TestFailedSyncOfATruncationFailsTheNextAppend(t *testing.T) {
+	fault := errors.New("input/output error")
+	dir := t.TempDir()
+	files := &faultyFiles{}
+	local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 90, files: files})
+	c := claim(t, local)
+	appendFrames(t, local, c, numbered(9)...)
+	files.failDir = fault
+	if err := local.TruncateFront(9); !errors.Is(err, fault) {
+		t.Fatalf("truncate: %v, want %v", err, fault)
+	}
+	if err := local.Append(10, encode(0, c.Epoch, 10, "x")); !errors.Is(err, fault) {
+		t.Errorf("append: %v, want %v", err, fault)
+	}
+}
+
+// TestPowerCutLosesNothingThatWasAcknowledged lives through many lives of one log,
+// each of which ends when the power goes at an operation chosen by chance.
+func TestPowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
+	for seed := range uint64(12) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		dir := t.TempDir()
+		var kept []string // what the log must hold at least
+		for life := range 12 {
+			disk, err := newPowerDisk(dir, 1+random.IntN(30))
+			if err != nil {
+				t.Fatal(err)
+			}
+			submitted, err := liveUntilPowerCut(dir, disk, random, &kept)
+			if !errors.Is(err, errPower) {
+				t.Fatalf("seed %d, life %d: %v", seed, life, err)
+			}
+			if err := disk.powerOn(random); err != nil {
+				t.Fatal(err)
+			}
+			// A batch that was not acknowledged may be there or not, but nothing else.
+			var there []string
+			report, err := Scan(dir, 0, func(_ Position, record []byte) error {
+				there = append(there, string(record))
+				return nil
+			})
+			if errors.Is(err, os.ErrNotExist) && len(kept) == 0 {
+				continue // it went before the directories were made
+			}
+			if err != nil {
+				t.Fatalf("seed %d, life %d: %v", seed, life, err)
+			}
+			if len(there) < len(kept) || !slices.Equal(there, submitted[:len(there)]) {
+				t.Fatalf("seed %d, life %d: %d records are there, %d were acknowledged, %d submitted; %+v", seed, life, len(there), len(kept), len(submitted), report)
+			}
+			kept = there
+		}
+		if len(kept) < 20 {
+			t.Errorf("seed %d: only %d records in all", seed, len(kept))
+		}
+	}
+}
+
+// liveUntilPowerCut opens the log, checks it, and appends until the power goes.
+// What is acknowledged is added to kept; what was tried is returned.
+func liveUntilPowerCut(dir string, disk *powerDisk, random *rand.Rand, kept *[]string) ([]string, error) {
+	submitted := slices.Clone(*kept)
+	local, err := OpenLocal(LocalConfig{Dir: dir, SegmentBytes: 200, files: disk})
+	if err != nil {
+		return submitted, err
+	}
+	defer local.lock.unlock() // the process is gone, and closes nothing
+	c, err := local.Claim(0)
+	if err != nil {
+		return submitted, err
+	}
+	got, err := replayed(local, 1)
+	if err != nil {
+		return submitted, err
+	}
+	if !slices.Equal(got, *kept) {
+		return submitted, fmt.Errorf("replayed %q, want %q", got, *kept)
+	}
+	for seq := c.Next; ; seq++ {
+		record := fmt.Sprintf("%d %s", seq, strings.Repeat("x", random.IntN(80)))
+		submitted = append(submitted, record)
+		if err := local.Append(seq, encode(0, c.Epoch, seq, record)); err != nil {
+			return submitted, err
+		}
+		*kept = append(*kept, record)
+	}
+}
+
+func TestWhatWasReplayedIsDurableBeforeAnythingIsAddedToIt(t *testing.T) {
+	for seed := range uint64(20) {
+		records := numbered(5)
+		dir := writeLog(t, 90, records...)
+		segments := segmentsOf(t, dir)
+		last := segments[len(segments)-1].path
+		// The process before ended because the last sync failed, or before it had
+		// synced the directory.
+		disk, err := newPowerDisk(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.unwritten, disk.named[last] = map[string]bool{last: true}, false
+
+		local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 1000, files: disk})
+		c := claim(t, local)
+		wantReplayed(t, local, 1, records...)
+		appendFrames(t, local, c, "acknowledged")
+		closeLog(t, local)
+		if err := disk.powerOn(rand.New(rand.NewPCG(seed, 0))); err != nil {
+			t.Fatal(err)
+		}
+		local = openLocal(t, LocalConfig{Dir: dir})
+		claim(t, local)
+		wantReplayed(t, local, 1, append(records, "acknowledged")...)
+		closeLog(t, local)
+	}
+}
+
+func TestSecondOpenIsRefusedAndNamesTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	first := openLocal(t, LocalConfig{Dir: dir})
+	_, err := OpenLocal(LocalConfig{Dir: dir})
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Dir != dir {
+		t.Fatalf("error %v, want a *LockedError with process %d and %s", err, os.Getpid(), dir)
+	}
+	if want := fmt.Sprintf("the data directory %s is in use by process %d", dir, os.Getpid()); err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+	closeLog(t, first)
+	openLocal(t, LocalConfig{Dir: dir})
+}
+
+func TestLockOfAProcessThatIsGoneNamesNobody(t *testing.T) {
+	dir := t.TempDir()
+	local := openLocal(t, LocalConfig{Dir: dir})
+	closeLog(t, local)
+	reader, err := lockDirForReading(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.unlock()
+	for _, content := range []string{"", "nonsense\n", "-1\n", "999999999\n"} { // above the kernel's largest
+		writeFile(t, filepath.Join(dir, lockName), []byte(content))
+		_, err = OpenLocal(LocalConfig{Dir: dir})
+		var locked *LockedError
+		if !errors.As(err, &locked) || locked.PID != 0 || !strings.Contains(err.Error(), "another process") {
+			t.Errorf("lock file %q: %v, want a *LockedError that names nobody", content, err)
+		}
+	}
+}
+
+func TestScanReportsEverythingAndChangesNothing(t *testing.T) {
+	records := numbered(7)
+	dir := writeLog(t, 90, records...)
+	local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 90})
+	c := claim(t, local)
+	if err := local.Append(8, encode(0, c.Epoch, 8, "a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Scan(dir, 0, nil); !errors.As(err, new(*LockedError)) {
+		t.Errorf("scan of a log in use: %v, want a *LockedError", err)
+	}
+	closeLog(t, local)
+	segments := segmentsOf(t, dir)
+	last := segments[len(segments)-1].path
+	size := int64(len(readFile(t, last)))
+	writeFile(t, last, append(readFile(t, last), 0, 0, 0))
+
+	// A copy has no lock file, and need not be writable.
+	copied := t.TempDir()
+	if err := os.CopyFS(filepath.Join(copied, "log"), os.DirFS(filepath.Join(dir, "log"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{copied, filepath.Join(copied, "log"), shardDir(copied, 0)} {
+		if err := os.Chmod(name, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Chmod(name, 0o700)
+	}
+	for _, dir := range []string{dir, copied} {
+		before := contentOf(t, dir)
+		var got []string
+		var positions []Position
+		report, err := Scan(dir, 0, func(p Position, record []byte) error {
+			if dir != copied {
+				if err := lockRefused(dir); err != nil {
+					return err
+				}
+				// A second reader is welcome.
+				if _, err := Scan(dir, 0, func(Position, []byte) error { return nil }); err != nil {
+					return err
+				}
+			}
+			got, positions = append(got, string(record)), append(positions, p)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, append(slices.Clone(records), "a", "b")) {
+			t.Errorf("scanned %q", got)
+		}
+		if p := positions[len(positions)-1]; p != (Position{Frame: 8, Record: 1}) {
+			t.Errorf("the last record is at %+v", p)
+		}
+		tail := report.TornTail
+		if tail == nil || filepath.Base(tail.File) != filepath.Base(last) || tail.Offset != size || tail.Bytes != 3 || tail.Entry != 9 {
+			t.Errorf("torn tail %+v, want 3 bytes at %d of %s", tail, size, last)
+		}
+		bytes := int64(0)
+		for _, content := range before {
+			bytes += int64(len(content))
+		}
+		report.TornTail = nil
+		if want := (ScanReport{Segments: len(segments), Bytes: bytes, Frames: 8, Records: 9, First: 1, Last: 8, LastEpoch: 2}); report != want {
+			t.Errorf("report %+v, want %+v", report, want)
+		}
+		wantUnchanged(t, dir, before)
+		if _, err := os.Stat(filepath.Join(copied, lockName)); !errors.Is(err, os.ErrNotExist) {
+			t.Error("the copy has a lock file now")
+		}
+	}
+}
+
+// lockRefused expects that no service can start.
+func lockRefused(dir string) error {
+	_, err := OpenLocal(LocalConfig{Dir: dir})
+	if !errors.As(err, new(*LockedError)) {
+		return fmt.Errorf("opened beside a scan: %v", err)
+	}
+	return nil
+}
+
+func TestScanOfNoLogSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Scan(dir, 0, nil); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("the scan has left %v, %v", entries, err)
+	}
+}
+
+func TestScanEndsWithTheErrorOfItsFunction(t *testing.T) {
+	dir := writeLog(t, defaultSegmentBytes, numbered(3)...)
+	stop := errors.New("stop")
+	report, err := Scan(dir, 0, func(p Position, _ []byte) error {
+		if p.Frame == 2 {
+			return stop
+		}
+		return nil
+	})
+	if err != stop || report.Records != 1 {
+		t.Errorf("error %v, report %+v", err, report)
+	}
+}
+
+func TestLocalKeepsToItsShard(t *testing.T) {
+	dir := t.TempDir()
+	local := openLocal(t, LocalConfig{Dir: dir})
+	c, err := local.Claim(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := local.Append(1, encode(7, c.Epoch, 1, "x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := local.Claim(8); err == nil {
+		t.Error("claimed a second shard")
+	}
+	if bytes, err := local.Bytes(); err != nil || bytes != int64(len(entryOf(encode(7, 1, 1, "x")))) {
+		t.Errorf("%d bytes, %v", bytes, err)
+	}
+	closeLog(t, local)
+	if _, err := os.Stat(filepath.Join(dir, "log", "0007", segmentName(1))); err != nil {
+		t.Error(err)
+	}
+	if report, err := Scan(dir, 7, func(Position, []byte) error { return nil }); err != nil || report.Frames != 1 {
+		t.Errorf("scanned %+v, %v", report, err)
+	}
+}
