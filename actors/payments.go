@@ -19,11 +19,11 @@ func (x *Exchange) CreatePayment(s *Session, amount, btc account.Money, notes st
 		return Receipt{}, ErrPaymentsOff
 	}
 	total, fee, refused := x.cfg.Terms.BuyQuote(amount)
-	if refused != nil {
-		return Receipt{}, refused
+	if refused == nil && btc != 0 && btc != total {
+		refused = badAmount("btc_amount", "%s AITBC cost %s BTC, the fee of %s BTC included; send that, or leave btc_amount out", amount, total, fee)
 	}
-	if btc != 0 && btc != total {
-		return Receipt{}, badAmount("btc_amount", "%s AITBC cost %s BTC, the fee of %s BTC included; send that, or leave btc_amount out", amount, total, fee)
+	if refused != nil {
+		return x.refuse(s, refused, idem)
 	}
 	address, err := x.cfg.Chain.NewAddress()
 	if err != nil {

@@ -17,11 +17,20 @@ func (x *Exchange) Withdraw(s *Session, amount account.Money, to string, idem *a
 // it. The quote is that of now.
 func (x *Exchange) Sell(s *Session, amount account.Money, address string, idem *account.Idempotency) (Receipt, error) {
 	if err := x.checkBitcoinAddress(address); err != nil {
-		return Receipt{}, &account.Error{Code: CodeBadAddress, Field: "btc_address", Message: err.Error()}
+		return x.refuse(s, &account.Error{Code: CodeBadAddress, Field: "btc_address", Message: err.Error()}, idem)
 	}
 	payout, fee, refused := x.cfg.Terms.SaleQuote(amount)
 	if refused != nil {
-		return Receipt{}, refused
+		return x.refuse(s, refused, idem)
 	}
 	return x.do(s.user, &account.Sell{Amount: amount, BTC: payout, BTCFee: fee, Address: address}, idem)
+}
+
+// refuse answers with err, except that a request that was accepted before gets its
+// first answer: a new price or rule does not undo what was done.
+func (x *Exchange) refuse(s *Session, err *account.Error, idem *account.Idempotency) (Receipt, error) {
+	if idem == nil {
+		return Receipt{}, err
+	}
+	return x.do(s.user, &account.Refused{Err: err}, idem)
 }

@@ -114,3 +114,10 @@ type Debit struct {
 	By     string
 	Reason string
 }
+
+// Refused asks for nothing: whoever made it knows already that Err is the answer,
+// unless the request was accepted before. What a request was refused for, such as
+// a price, may have changed since then.
+type Refused struct {
+	Err *Error
+}

@@ -71,6 +71,8 @@ func (c *Login) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	return []Event{login}, 0, nil
 }
 
+func (c *Refused) decide(*Account, Time) ([]Event, uint32, *Error) { return nil, 0, c.Err }
+
 func (c *Logout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	for i := range a.Sessions {
 		if a.Sessions[i].Hash == c.Session {
@@ -155,6 +157,11 @@ func (c *CreatePayment) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 }
 
 func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+	if c.By == "" { // the payer, in demo mode
+		if err := a.mayChange(); err != nil {
+			return nil, 0, err
+		}
+	}
 	t, err := a.open(c.N, c.Of)
 	if err != nil {
 		return nil, 0, err
