@@ -43,6 +43,7 @@ type settings struct {
 	queue           int
 	requestTimeout  time.Duration
 	commandTimeout  time.Duration
+	profileListen   string
 }
 
 func serveOptions(s *settings) *options {
@@ -72,6 +73,7 @@ func serveOptions(s *settings) *options {
 	o.integer(&s.queue, "queue", 1, 10_000_000, "changes that may wait to be written; more are answered 503")
 	o.duration(&s.requestTimeout, "request-timeout", time.Millisecond, time.Hour, "how long a client may take to send a request, or to read its response")
 	o.duration(&s.commandTimeout, "command-timeout", time.Millisecond, time.Hour, "how long a request waits for its change to be durable")
+	o.text(&s.profileListen, "profile-listen", "loopback address to serve Go's profiles on (/debug/pprof/); off when not given")
 	return o
 }
 
@@ -103,17 +105,25 @@ func (f demoFlag) IsBoolFlag() bool { return true }
 
 // check finds what no single option shows, and decides about demo mode.
 func (s *settings) check() (demo bool, err error) {
-	host, _, err := net.SplitHostPort(s.listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(s.listen); err != nil {
 		return false, &usageError{fmt.Sprintf("invalid value %q for flag -listen: want HOST:PORT, such as 127.0.0.1:8080", s.listen)}
 	}
 	if s.terms.MinPayment > s.terms.MaxPayment {
 		return false, &usageError{fmt.Sprintf("-min-payment %s is more than -max-payment %s", s.terms.MinPayment, s.terms.MaxPayment)}
 	}
 	s.terms.Confirmations = uint32(s.confirmations)
+	if s.profileListen != "" && !isLoopback(s.profileListen) {
+		return false, &usageError{fmt.Sprintf("invalid value %q for flag -profile-listen: want HOST:PORT with a loopback address, such as 127.0.0.1:6060", s.profileListen)}
+	}
+	return s.demo == "true" || (s.demo == "auto" && isLoopback(s.listen)), nil
+}
+
+// isLoopback reports whether address, HOST:PORT, can be reached from this machine
+// alone.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
 	ip := net.ParseIP(host)
-	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
-	return s.demo == "true" || (s.demo == "auto" && loopback), nil
+	return err == nil && (host == "localhost" || (ip != nil && ip.IsLoopback()))
 }
 
 func serve(args []string, env func(string) string, stdout, stderr io.Writer) error {
@@ -163,6 +173,13 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot serve on -listen %s: %w", s.listen, err), journal.Close())
+	}
+	if s.profileListen != "" {
+		stopProfiles, err := serveProfiles(s.profileListen, log)
+		if err != nil {
+			return errors.Join(err, listener.Close(), journal.Close())
+		}
+		defer stopProfiles()
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+)
+
+// serveProfiles serves Go's profiles (net/http/pprof) on a listener of their own,
+// never beside the API: they tell much, and a CPU profile costs a little. It
+// returns a function that ends it.
+func serveProfiles(address string, log *slog.Logger) (stop func(), err error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve on -profile-listen %s: %w", address, err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	go func() { _ = http.Serve(listener, mux) }()
+	log.Info("serving profiles", slog.String("listen", listener.Addr().String()))
+	return func() { _ = listener.Close() }, nil
+}
