@@ -47,8 +47,8 @@ func (s *Server) createPayment(r *request) error {
 	}
 	r.replayed(receipt)
 	b := append(r.body[:0], '{')
-	b = appendString(b, "payment_id", receipt.ID().String())
-	b = appendString(b, "user_id", receipt.State.ID.String())
+	b = appendTransactionID(b, "payment_id", receipt.ID())
+	b = appendUserID(b, "user_id", receipt.State.ID)
 	b = appendMoney(b, "aitbc_amount", t.Amount)
 	b = appendMoney(b, "btc_amount", t.Detail.BTC)
 	b = appendMoney(b, "fee", t.Detail.BTCFee)
@@ -99,7 +99,7 @@ func (s *Server) paymentStatus(r *request) error {
 
 func (r *request) payment(id account.TransactionID, t *account.Transaction) error {
 	b := append(r.body[:0], '{')
-	b = appendString(b, "payment_id", id.String())
+	b = appendTransactionID(b, "payment_id", id)
 	b = appendString(b, "status", paymentStatusOf(t))
 	b = appendUint(b, "confirmations", uint64(t.Detail.Confirmations))
 	b = appendStringOrNull(b, "tx_hash", t.Detail.TxHash)

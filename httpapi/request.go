@@ -136,7 +136,7 @@ func (r *request) token() []byte {
 
 // userID reads the user id in the path.
 func (r *request) userID() (account.UserID, error) {
-	id, err := account.ParseUserID(string(r.captures.at(0)))
+	id, err := account.ParseUserID(r.captures.at(0))
 	if err != nil {
 		return id, notFound("there is no such user: " + err.Error())
 	}

@@ -158,13 +158,23 @@ func (s *Server) answer(r *request) error {
 	return r.route.handle(r)
 }
 
+// Headers of every response, in the form that fasthttp need not make canonical.
+var (
+	headerRequestID          = []byte("X-Request-Id")
+	headerContentTypeOptions = []byte("X-Content-Type-Options")
+	headerCacheControl       = []byte("Cache-Control")
+
+	noSniff = []byte("nosniff")
+	noStore = []byte("no-store")
+)
+
 // finish sets what every response has, counts it and logs it.
 func (s *Server) finish(r *request, took time.Duration) {
 	h := &r.ctx.Response.Header
-	h.SetBytesV("X-Request-Id", r.id)
-	h.Set("X-Content-Type-Options", "nosniff")
+	h.SetCanonical(headerRequestID, r.id)
+	h.SetCanonical(headerContentTypeOptions, noSniff)
 	if len(h.Peek(fasthttp.HeaderCacheControl)) == 0 {
-		h.Set(fasthttp.HeaderCacheControl, "no-store")
+		h.SetCanonical(headerCacheControl, noStore)
 	}
 	status := r.ctx.Response.StatusCode()
 	s.metrics.observe(r, status, took)

@@ -71,7 +71,7 @@ func (s *Server) transactions(r *request) error {
 	}
 
 	b := append(r.body[:0], '{')
-	b = appendString(b, "user_id", state.ID.String())
+	b = appendUserID(b, "user_id", state.ID)
 	b = append(appendKey(b, "transactions"), '[')
 	first := newest
 	if cursor != 0 {
@@ -133,7 +133,7 @@ func appendTransaction(b []byte, id account.TransactionID, t *account.Transactio
 		b = append(b, ',')
 	}
 	b = append(b, '{')
-	b = appendString(b, "id", id.String())
+	b = appendTransactionID(b, "id", id)
 	b = appendString(b, "type", t.Type.String())
 	b = appendString(b, "status", t.Status.String())
 	b = appendMoney(b, "amount", t.Amount)

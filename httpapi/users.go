@@ -24,7 +24,7 @@ func (s *Server) login(r *request) error {
 		return err
 	}
 	b := append(r.body[:0], '{')
-	b = appendString(b, "user_id", state.ID.String())
+	b = appendUserID(b, "user_id", state.ID)
 	b = appendString(b, "email", state.Email)
 	b = appendString(b, "username", state.Username)
 	b = appendTime(b, "created_at", state.CreatedAt)
@@ -104,7 +104,7 @@ func (r *request) profile(state *account.State) error {
 }
 
 func appendProfile(b []byte, state *account.State) []byte {
-	b = appendString(b, "user_id", state.ID.String())
+	b = appendUserID(b, "user_id", state.ID)
 	b = appendString(b, "wallet_address", state.Wallet)
 	b = appendString(b, "email", state.Email)
 	b = appendString(b, "username", state.Username)
@@ -115,14 +115,14 @@ func appendProfile(b []byte, state *account.State) []byte {
 
 func (s *Server) balance(r *request) error {
 	b := append(r.body[:0], '{')
-	b = appendString(b, "user_id", r.session.State.ID.String())
+	b = appendUserID(b, "user_id", r.session.State.ID)
 	b = appendBalance(b, r.session.State)
 	r.body = append(b, '}')
 	return r.json(fasthttp.StatusOK)
 }
 
 func appendBalance(b []byte, state *account.State) []byte {
-	b = appendString(b, "address", state.ID.Address())
+	b = appendAddress(b, "address", state.ID)
 	b = appendMoney(b, "balance", state.Balance)
 	b = appendMoney(b, "available", state.Available())
 	b = appendMoney(b, "held", state.Held)

@@ -27,13 +27,42 @@ func appendString(b []byte, name, value string) []byte {
 	return appendQuoted(appendKey(b, name), value)
 }
 
+// appendUserID, appendTransactionID and appendAddress write what needs no escape,
+// without making a string of it first.
+func appendUserID(b []byte, name string, id account.UserID) []byte {
+	return append(id.Append(append(appendKey(b, name), '"')), '"')
+}
+
+func appendTransactionID(b []byte, name string, id account.TransactionID) []byte {
+	return append(id.Append(append(appendKey(b, name), '"')), '"')
+}
+
+func appendAddress(b []byte, name string, id account.UserID) []byte {
+	return append(id.AppendAddress(append(appendKey(b, name), '"')), '"')
+}
+
 // appendQuoted writes a JSON string; what is not UTF-8 becomes U+FFFD.
 func appendQuoted(b []byte, value string) []byte {
+	if isPlain(value) {
+		b = append(b, '"')
+		b = append(b, value...)
+		return append(b, '"')
+	}
 	quoted, err := jsontext.AppendQuote(b, value)
 	if err != nil {
 		quoted, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(value, "\uFFFD"))
 	}
 	return quoted
+}
+
+// isPlain reports whether value stands in a JSON string as it is, as nearly all do.
+func isPlain(value string) bool {
+	for i := 0; i < len(value); i++ {
+		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // appendStringOrNull writes null for an empty string.

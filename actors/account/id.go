@@ -12,20 +12,67 @@ import (
 // UserID names a user and the one account they own.
 type UserID uuid.UUID
 
-// ParseUserID reads the canonical 36-character form of a UUID and no other.
-func ParseUserID(s string) (UserID, error) {
-	id, err := uuid.Parse(s)
-	if err != nil || id.String() != s {
-		return UserID{}, fmt.Errorf("not a user id: want the form %s", uuid.Nil)
+var errUserID = fmt.Errorf("not a user id: want the form %s", uuid.Nil)
+
+// ParseUserID reads the canonical 36-character form of a UUID, in lower case, and
+// no other. It does not allocate: every request to a user's path comes by here.
+func ParseUserID[T string | []byte](s T) (UserID, error) {
+	var id UserID
+	if len(s) != 36 {
+		return id, errUserID
 	}
-	return UserID(id), nil
+	n := 0
+	for i := 0; i < len(s); i++ {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if s[i] != '-' {
+				return UserID{}, errUserID
+			}
+			continue
+		}
+		digit := hexDigit(s[i])
+		if digit < 0 {
+			return UserID{}, errUserID
+		}
+		id[n/2] = id[n/2]<<4 | byte(digit)
+		n++
+	}
+	return id, nil
+}
+
+// hexDigit returns the value of a lower-case hexadecimal digit, or -1.
+func hexDigit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return -1
 }
 
 // String returns the canonical form of the UUID.
 func (id UserID) String() string { return uuid.UUID(id).String() }
 
+// Append writes what String returns.
+func (id UserID) Append(dst []byte) []byte {
+	for i, b := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			dst = append(dst, '-')
+		}
+		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
+	}
+	return dst
+}
+
+const hexDigits = "0123456789abcdef"
+
 // Address is the address of the user's own AITBC wallet.
-func (id UserID) Address() string { return "aitbc_" + hex.EncodeToString(id[:]) }
+func (id UserID) Address() string { return string(id.AppendAddress(nil)) }
+
+// AppendAddress writes what Address returns.
+func (id UserID) AppendAddress(dst []byte) []byte {
+	return hex.AppendEncode(append(dst, "aitbc_"...), id[:])
+}
 
 // TransactionID names one transaction for ever: the user, and the place in that
 // user's history counted from 1. It needs no index to find and no random number,
@@ -80,7 +127,17 @@ func (t Time) Add(d time.Duration) Time { return t + Time(d/time.Microsecond) }
 
 // Append writes t in RFC 3339 with microseconds, UTC.
 func (t Time) Append(dst []byte) []byte {
-	return t.Std().AppendFormat(dst, "2006-01-02T15:04:05.000000Z")
+	// The time package has a fast path for whole seconds alone.
+	dst = t.Std().AppendFormat(dst, time.RFC3339)
+	micros := int64(t) % 1_000_000
+	if micros < 0 {
+		micros += 1_000_000
+	}
+	dst[len(dst)-1] = '.'
+	for scale := int64(100_000); scale > 0; scale /= 10 {
+		dst = append(dst, byte('0'+micros/scale%10))
+	}
+	return append(dst, 'Z')
 }
 
 // String returns what Append writes.

@@ -1,0 +1,136 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// benchServer is a ready server on a log in a temporary directory, without a
+// network: what is measured is everything between fasthttp and the disk.
+func benchServer(tb testing.TB) *Server {
+	tb.Helper()
+	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: tb.TempDir()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	journal, err := persistence.Open(persistence.Config{Log: local})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	exchange := actors.New(actors.Config{Journal: journal, Terms: actors.DefaultTerms(), Faucet: true, Random: rand.Reader})
+	server, err := New(Config{Exchange: exchange, Journal: journal, Demo: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := exchange.Recover(tb.Context(), func(uint64) {}); err != nil {
+		tb.Fatal(err)
+	}
+	server.SetReady()
+	tb.Cleanup(func() {
+		exchange.Close()
+		if err := journal.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return server
+}
+
+// benchUser logs in a wallet, and returns the user's id and a token.
+func benchUser(tb testing.TB, s *Server, n int) (id, token string) {
+	tb.Helper()
+	var ctx fasthttp.RequestCtx
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.SetRequestURI("/api/users/login")
+	ctx.Request.Header.SetContentType("application/json")
+	ctx.Request.SetBodyString(fmt.Sprintf(`{"wallet_address":"aitbc1wallet_bench%08d"}`, n))
+	s.serve(&ctx)
+	var login struct {
+		UserID string `json:"user_id"`
+		Token  string `json:"session_token"`
+	}
+	if err := json.Unmarshal(ctx.Response.Body(), &login); err != nil || login.Token == "" {
+		tb.Fatalf("login: %s: %v", ctx.Response.Body(), err)
+	}
+	return login.UserID, login.Token
+}
+
+// benchRequest prepares a request that can be served again and again.
+func benchRequest(ctx *fasthttp.RequestCtx, method, path, token, body string) {
+	ctx.Request.Header.SetMethod(method)
+	ctx.Request.SetRequestURI(path)
+	ctx.Request.Header.Set("X-Session-Token", token)
+	if body != "" {
+		ctx.Request.Header.SetContentType("application/json")
+		ctx.Request.SetBodyString(body)
+	}
+}
+
+func BenchmarkBalance(b *testing.B) {
+	s := benchServer(b)
+	id, token := benchUser(b, s, 0)
+	var ctx fasthttp.RequestCtx
+	benchRequest(&ctx, "GET", "/api/users/"+id+"/balance", token, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx.Response.Reset()
+		s.serve(&ctx)
+	}
+	if ctx.Response.StatusCode() != 200 {
+		b.Fatal(ctx.Response.StatusCode())
+	}
+}
+
+func BenchmarkHistoryPage(b *testing.B) {
+	s := benchServer(b)
+	id, token := benchUser(b, s, 0)
+	var ctx fasthttp.RequestCtx
+	benchRequest(&ctx, "POST", "/api/users/"+id+"/deposits", token, `{"amount":1.5}`)
+	for range 100 {
+		s.serve(&ctx)
+	}
+	ctx = fasthttp.RequestCtx{}
+	benchRequest(&ctx, "GET", "/api/users/"+id+"/transactions?limit=20", token, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx.Response.Reset()
+		s.serve(&ctx)
+	}
+	if ctx.Response.StatusCode() != 200 {
+		b.Fatal(ctx.Response.StatusCode())
+	}
+}
+
+// BenchmarkDeposit has 256 requests under way at once, as its connections would.
+func BenchmarkDeposit(b *testing.B) {
+	s := benchServer(b)
+	const clients = 256
+	var next atomic.Int64
+	contexts := make([]fasthttp.RequestCtx, clients)
+	for i := range contexts {
+		id, token := benchUser(b, s, i)
+		benchRequest(&contexts[i], "POST", "/api/users/"+id+"/deposits", token, `{"amount":1.5}`)
+	}
+	b.SetParallelism(clients / 2)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		ctx := &contexts[int(next.Add(1)-1)%clients]
+		for pb.Next() {
+			ctx.Response.Reset()
+			s.serve(ctx)
+			if ctx.Response.StatusCode() != 201 {
+				b.Error(ctx.Response.StatusCode())
+				return
+			}
+		}
+	})
+}
