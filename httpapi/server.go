@@ -49,6 +49,7 @@ type Server struct {
 	http     *fasthttp.Server
 	routes   *router[route]
 	metrics  *metricSet
+	timer    *phaseTimer
 	requests sync.Pool // of *request
 
 	idPrefix string // of the ids of this process's requests
@@ -88,13 +89,13 @@ func New(cfg Config) (*Server, error) {
 	s.routes = newRouter(s.table())
 	s.metrics = newMetricSet(s)
 	s.progress.Store(&Progress{})
+	s.timer = newPhaseTimer(cfg.ReadTimeout, cfg.WriteTimeout, cfg.IdleTimeout)
 	s.http = &fasthttp.Server{
 		Handler:               s.serve,
 		ErrorHandler:          s.malformed,
 		Concurrency:           cfg.MaxConnections,
-		ReadTimeout:           cfg.ReadTimeout,
-		WriteTimeout:          cfg.WriteTimeout,
-		IdleTimeout:           cfg.IdleTimeout,
+		ConnState:             connState, // timeouts are the phaseTimer's
+		LazyRequestTime:       true,
 		ReadBufferSize:        maxHeader,
 		MaxRequestBodySize:    maxBody,
 		NoDefaultServerHeader: true,
@@ -106,7 +107,11 @@ func New(cfg Config) (*Server, error) {
 }
 
 // Serve accepts connections until Shutdown.
-func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+func (s *Server) Serve(l net.Listener) error {
+	go s.timer.run()
+	defer s.timer.close()
+	return s.http.Serve(timedListener{l, s.timer})
+}
 
 // Shutdown stops accepting and waits for the requests under way, at most until
 // ctx is done.
@@ -122,9 +127,12 @@ func (s *Server) SetProgress(p Progress) { s.progress.Store(&p) }
 // state is touched on this goroutine, so nothing is half done.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
+	conn := connOf(ctx.Conn())
+	conn.enter(phaseAnswering)
 	r := s.requests.Get().(*request)
 	r.begin(ctx)
 	defer func() {
+		conn.enter(phaseWriting)
 		if reason := recover(); reason != nil {
 			s.log.Error("panic in a request handler", slog.String("request_id", string(r.id)),
 				slog.Any("reason", reason), slog.String("stack", string(debug.Stack())))
