@@ -1,0 +1,283 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp/fasthttputil"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// operatorKey is olga's.
+const operatorKey = "key-of-olga-0123456789abcdef"
+
+// api is the whole service but for its socket, on a data directory.
+type api struct {
+	t        *testing.T
+	exchange *actors.Exchange
+	server   *Server
+	journal  *persistence.Journal
+	listener *fasthttputil.InmemoryListener
+	client   *http.Client
+	stop     func() // also done when the test ends
+}
+
+// apiConfig is what a test may choose.
+type apiConfig struct {
+	dir          string
+	demo         bool
+	log          func(persistence.Log) persistence.Log // wraps the log
+	queue        int
+	confirmAfter time.Duration
+	http         Config
+	notReady     bool
+}
+
+// startAPI serves dir, or a directory of its own, in demo mode.
+func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
+	t.Helper()
+	keys, err := ReadOperatorKeys(strings.NewReader("olga:" + operatorKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := apiConfig{demo: true, confirmAfter: time.Hour, http: Config{Keys: keys, Version: "test", Logger: slog.New(slog.DiscardHandler)}}
+	for _, f := range choose {
+		f(&c)
+	}
+	if c.dir == "" {
+		c.dir = t.TempDir()
+	}
+	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: c.dir, Logger: c.http.Logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log persistence.Log = local
+	if c.log != nil {
+		log = c.log(log)
+	}
+	journal, err := persistence.Open(persistence.Config{Log: log, MaxQueuedRecords: c.queue})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chain actors.Chain
+	if c.demo {
+		chain = actors.NewSimulatedChain(c.confirmAfter, 1, rand.Reader)
+	}
+	terms := actors.DefaultTerms()
+	exchange := actors.New(actors.Config{Journal: journal, Terms: terms, Chain: chain, Faucet: c.demo, Random: rand.Reader})
+	c.http.Exchange, c.http.Journal, c.http.Demo = exchange, journal, c.demo
+	server, err := New(c.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exchange.Recover(context.Background(), func(uint64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if !c.notReady {
+		server.SetReady()
+	}
+	a := &api{t: t, exchange: exchange, server: server, journal: journal, listener: fasthttputil.NewInmemoryListener()}
+	a.client = &http.Client{Transport: &http.Transport{
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return a.listener.Dial() },
+		DisableCompression: true,
+	}, Timeout: 30 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(a.listener) }()
+	a.stop = sync.OnceFunc(func() {
+		a.client.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+		exchange.Close()
+		if err := journal.Close(); err != nil && !errors.Is(err, persistence.ErrPoisoned) {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(a.stop)
+	return a
+}
+
+// reply is a response, read whole.
+type reply struct {
+	t      *testing.T
+	what   string // the request
+	status int
+	header http.Header
+	body   string
+}
+
+// call sends a request and checks what every response must have. headers are
+// name, value, name, value; a body is JSON unless they say otherwise.
+func (a *api) call(method, path, body string, headers ...string) reply {
+	a.t.Helper()
+	request, err := http.NewRequest(method, "http://exchange"+path, strings.NewReader(body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := a.client.Do(request)
+	if err != nil {
+		a.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		a.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	shown := body
+	if len(shown) > 200 {
+		shown = shown[:200] + "..."
+	}
+	r := reply{t: a.t, what: strings.TrimSpace(method + " " + path + " " + shown), status: response.StatusCode, header: response.Header, body: string(content)}
+	r.check(method)
+	return r
+}
+
+// check holds the response to what is promised of all.
+func (r reply) check(method string) {
+	r.t.Helper()
+	id := r.header.Get("X-Request-Id")
+	if id == "" || r.header.Get("X-Content-Type-Options") != "nosniff" {
+		r.t.Errorf("%s: no request id, or nosniff: %v", r.what, r.header)
+	}
+	if r.status < 400 || method == http.MethodHead {
+		return
+	}
+	var problem struct {
+		Type, Title, Detail, Code string
+		Status                    int
+		RequestID                 string `json:"request_id"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &problem); err != nil || r.header.Get("Content-Type") != "application/problem+json" {
+		if strings.HasSuffix(r.what, "/readyz") {
+			return // says how far recovery is
+		}
+		r.t.Errorf("%s: not a problem document: %s %s", r.what, r.header.Get("Content-Type"), r.body)
+		return
+	}
+	if problem.Status != r.status || problem.Type != "urn:aitbc:problem:"+problem.Code || problem.Code == "" || problem.Title == "" || problem.Detail == "" || problem.RequestID != id {
+		r.t.Errorf("%s: status %d with the problem %s", r.what, r.status, r.body)
+	}
+}
+
+// is fails unless the status is want.
+func (r reply) is(want int) reply {
+	r.t.Helper()
+	if r.status != want {
+		r.t.Fatalf("%s: status %d, want %d: %s", r.what, r.status, want, r.body)
+	}
+	return r
+}
+
+// refused checks a problem's status, code and field without ending the test.
+func (r reply) refused(status int, code, field string) {
+	r.t.Helper()
+	var problem struct{ Code, Field string }
+	_ = json.Unmarshal([]byte(r.body), &problem)
+	if r.status != status || problem.Code != code || problem.Field != field {
+		r.t.Errorf("%s: status %d, code %q, field %q; want %d, %q, %q: %s", r.what, r.status, problem.Code, problem.Field, status, code, field, r.body)
+	}
+}
+
+// members decodes the body.
+func (r reply) members() map[string]any {
+	r.t.Helper()
+	members := map[string]any{}
+	d := json.NewDecoder(strings.NewReader(r.body))
+	d.UseNumber()
+	if err := d.Decode(&members); err != nil {
+		r.t.Fatalf("%s: %q: %v", r.what, r.body, err)
+	}
+	return members
+}
+
+func (r reply) text(name string) string {
+	r.t.Helper()
+	value, ok := r.members()[name]
+	if !ok {
+		r.t.Fatalf("%s: there is no %q in %s", r.what, name, r.body)
+	}
+	return fmt.Sprint(value)
+}
+
+// names are the members of the body, in order.
+func (r reply) names() string {
+	r.t.Helper()
+	return strings.Join(namesOf(r.t, []byte(r.body)), " ")
+}
+
+func namesOf(t *testing.T, object []byte) []string {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(object))
+	if _, err := d.Token(); err != nil {
+		t.Fatalf("%s: %v", object, err)
+	}
+	var names []string
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name.(string))
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return names
+}
+
+// client is one user's session.
+type client struct {
+	*api
+	id, token string
+}
+
+// login opens a session of the wallet's user.
+func (a *api) login(wallet string) client {
+	a.t.Helper()
+	r := a.call("POST", "/api/users/login", fmt.Sprintf(`{"wallet_address":%q}`, wallet)).is(200)
+	return client{api: a, id: r.text("user_id"), token: r.text("session_token")}
+}
+
+// as is call with the client's session.
+func (c client) as(method, path, body string, headers ...string) reply {
+	c.t.Helper()
+	return c.call(method, path, body, append(headers, "X-Session-Token", c.token)...)
+}
+
+// operator is call with olga's key.
+func (a *api) operator(method, path, body string, headers ...string) reply {
+	a.t.Helper()
+	return a.call(method, path, body, append(headers, "Authorization", "Bearer "+operatorKey)...)
+}
+
+// funded is login and a deposit of 10000.
+func (a *api) funded(wallet string) client {
+	a.t.Helper()
+	c := a.login(wallet)
+	c.as("POST", "/api/users/"+c.id+"/deposits", `{"amount":10000}`).is(201)
+	return c
+}

@@ -1,0 +1,225 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const (
+	btcAddress   = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+	someHash     = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	transaction  = "id type status amount fee description created_at confirmed_at"
+	paymentNames = "payment_id status confirmations tx_hash aitbc_amount btc_amount fee payment_address created_at expires_at credited_at"
+	profileNames = "user_id wallet_address email username status created_at last_login"
+	userNames    = profileNames + " address balance available held updated_at transactions"
+)
+
+// TestEveryRouteAnswersWhatTheContractSays walks through the contract's table in
+// the order of a user's life, and fails for a route it leaves out.
+func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
+	a := startAPI(t)
+	left := map[string]bool{}
+	for _, e := range a.server.table() {
+		left[e.method+" "+e.pattern] = true
+	}
+	visit := func(pattern string, r reply, status int, names string) reply {
+		t.Helper()
+		if _, known := left[pattern]; !known {
+			t.Fatalf("there is no route %s", pattern)
+		}
+		delete(left, pattern)
+		r.is(status)
+		if got := r.names(); got != names {
+			t.Errorf("%s answers\n%s, want\n%s", pattern, got, names)
+		}
+		return r
+	}
+	equal := func(r reply, name, want string) {
+		t.Helper()
+		if got := r.text(name); got != want {
+			t.Errorf("%s: %s is %s, want %s", r.what, name, got, want)
+		}
+	}
+
+	login := visit("POST /api/users/login", a.call("POST", "/api/users/login", `{"wallet_address":"aitbc1wallet_contract"}`), 200,
+		"user_id email username created_at session_token")
+	equal(login, "email", "aitbc1wallet_contract@aitbc.local")
+	equal(login, "username", "user_contract")
+	u := client{api: a, id: login.text("user_id"), token: login.text("session_token")}
+	path := "/api/users/" + u.id
+
+	me := visit("GET /api/users/me", u.as("GET", "/api/users/me", ""), 200, profileNames)
+	equal(me, "status", "active")
+	equal(me, "created_at", login.text("created_at"))
+	changed := visit("PATCH /api/users/me", u.as("PATCH", "/api/users/me", `{"email":"me@example.com","username":"me-1"}`), 200, profileNames)
+	equal(changed, "email", "me@example.com")
+
+	deposit := visit("POST /api/users/{id}/deposits", u.as("POST", path+"/deposits", `{"amount":10000.12345678}`), 201, transaction)
+	equal(deposit, "status", "completed")
+	equal(deposit, "amount", "10000.12345678")
+	equal(deposit, "type", "deposit")
+	withdrawal := visit("POST /api/users/{id}/withdrawals", u.as("POST", path+"/withdrawals", `{"amount":"100","to_address":"aitbc_elsewhere"}`), 201, transaction+" to_address")
+	equal(withdrawal, "status", "pending")
+	equal(withdrawal, "confirmed_at", "<nil>")
+	sale := visit("POST /api/exchange/sell", u.as("POST", "/api/exchange/sell", `{"aitbc_amount":1000,"btc_address":"`+btcAddress+`"}`), 201,
+		transaction+" btc_amount btc_fee to_address")
+	equal(sale, "status", "pending")
+	equal(sale, "btc_amount", "0.00995")
+	balance := visit("GET /api/users/{id}/balance", u.as("GET", path+"/balance", ""), 200, "user_id address balance available held updated_at")
+	equal(balance, "address", "aitbc_"+strings.ReplaceAll(u.id, "-", ""))
+	equal(balance, "balance", "10000.12345678")
+	equal(balance, "available", "8900.12345678")
+	equal(balance, "held", "1100")
+
+	payment := visit("POST /api/exchange/create-payment", u.as("POST", "/api/exchange/create-payment",
+		`{"aitbc_amount":1000,"btc_amount":"0.01005","user_id":"`+u.id+`","notes":"for the rent"}`), 201,
+		"payment_id user_id aitbc_amount btc_amount fee payment_address payment_uri qr_code status created_at expires_at")
+	equal(payment, "btc_amount", "0.01005")
+	equal(payment, "fee", "0.00005")
+	equal(payment, "status", "pending")
+	if code := payment.text("qr_code"); !strings.HasPrefix(code, "data:image/png;base64,") {
+		t.Errorf("the QR code is %.40s", code)
+	}
+	id := payment.text("payment_id")
+	status := visit("GET /api/exchange/payment-status/{id}", u.as("GET", "/api/exchange/payment-status/"+id, ""), 200, paymentNames)
+	equal(status, "status", "pending")
+	equal(status, "tx_hash", "<nil>")
+	equal(status, "credited_at", "<nil>")
+	confirmed := visit("POST /api/exchange/confirm-payment/{id}", u.as("POST", "/api/exchange/confirm-payment/"+id, `{"tx_hash":"`+strings.ToUpper(someHash)+`"}`), 200, paymentNames)
+	equal(confirmed, "status", "confirmed")
+	equal(confirmed, "confirmations", "1")
+	equal(confirmed, "tx_hash", someHash)
+	equal(u.as("GET", path+"/balance", "").is(200), "balance", "11000.12345678")
+
+	history := visit("GET /api/users/{id}/transactions", u.as("GET", path+"/transactions?limit=3", ""), 200, "user_id transactions total next_cursor")
+	equal(history, "total", "4")
+	list := history.members()["transactions"].([]any)
+	if len(list) != 3 || list[0].(map[string]any)["id"] != id || list[1].(map[string]any)["type"] != "sell" {
+		t.Errorf("the newest three are %v", list)
+	}
+	rest := u.as("GET", path+"/transactions?limit=3&cursor="+history.text("next_cursor"), "").is(200)
+	equal(rest, "next_cursor", "<nil>")
+	if list := rest.members()["transactions"].([]any); len(list) != 1 || list[0].(map[string]any)["id"] != deposit.text("id") {
+		t.Errorf("the last is %v", list)
+	}
+
+	rates := visit("GET /api/exchange/rates", a.call("GET", "/api/exchange/rates", ""), 200, "btc_to_aitbc aitbc_to_btc fee_percent")
+	equal(rates, "btc_to_aitbc", "100000")
+	equal(rates, "aitbc_to_btc", "0.00001")
+	equal(rates, "fee_percent", "0.5")
+	market := visit("GET /api/exchange/market-stats", a.call("GET", "/api/exchange/market-stats", ""), 200,
+		"price price_change_24h daily_volume daily_volume_btc total_payments pending_payments")
+	equal(market, "price", "0.00001")
+	equal(market, "daily_volume", "1000")
+	equal(market, "daily_volume_btc", "0.01")
+	equal(market, "total_payments", "1")
+	equal(market, "pending_payments", "0")
+
+	users := visit("GET /api/operator/users", a.operator("GET", "/api/operator/users", ""), 200, "users total next_cursor")
+	equal(users, "total", "1")
+	equal(a.operator("GET", "/api/operator/users?find=ME-1", "").is(200), "users", users.text("users"))
+	visit("GET /api/operator/users/{id}", a.operator("GET", "/api/operator/users/"+u.id, ""), 200, userNames)
+	visit("GET /api/operator/users/{id}/transactions", a.operator("GET", "/api/operator/users/"+u.id+"/transactions", ""), 200, "user_id transactions total next_cursor")
+	equal(visit("GET /api/operator/transactions", a.operator("GET", "/api/operator/transactions?type=sell", ""), 200, "transactions total next_cursor"), "total", "1")
+	equal(visit("POST /api/operator/transactions/{id}/complete", a.operator("POST", "/api/operator/transactions/"+sale.text("id")+"/complete", `{"tx_hash":"`+someHash+`"}`), 200,
+		transaction+" btc_amount btc_fee to_address tx_hash"), "status", "completed")
+	equal(visit("POST /api/operator/transactions/{id}/fail", a.operator("POST", "/api/operator/transactions/"+withdrawal.text("id")+"/fail", `{"reason":"no such address"}`), 200,
+		transaction+" to_address reason"), "status", "failed")
+	equal(visit("POST /api/operator/users/{id}/credit", a.operator("POST", "/api/operator/users/"+u.id+"/credit", `{"amount":5,"reason":"goodwill"}`), 201, transaction+" reason"), "type", "credit")
+	equal(visit("POST /api/operator/users/{id}/debit", a.operator("POST", "/api/operator/users/"+u.id+"/debit", `{"amount":2,"reason":"mistake"}`), 201, transaction+" reason"), "type", "debit")
+	equal(visit("POST /api/operator/users/{id}/suspend", a.operator("POST", "/api/operator/users/"+u.id+"/suspend", `{"reason":"a check"}`), 200, userNames), "status", "suspended")
+	equal(visit("POST /api/operator/users/{id}/close", a.operator("POST", "/api/operator/users/"+u.id+"/close", `{"reason":"asked for"}`), 200, userNames), "status", "inactive")
+	equal(visit("POST /api/operator/users/{id}/reactivate", a.operator("POST", "/api/operator/users/"+u.id+"/reactivate", `{"reason":"asked for"}`), 200, userNames), "status", "active")
+	equal(u.as("GET", path+"/balance", "").is(200), "balance", "10003.12345678")
+
+	visit("POST /api/users/logout", u.as("POST", "/api/users/logout", "{}"), 200, "message")
+	u.as("GET", "/api/users/me", "").refused(401, "unauthenticated", "")
+
+	equal(visit("GET /healthz", a.call("GET", "/healthz", ""), 200, "status version"), "status", "ok")
+	equal(visit("GET /readyz", a.call("GET", "/readyz", ""), 200, "status records records_per_second"), "status", "ready")
+	for _, page := range []struct{ path, contentType string }{
+		{"/", "text/html; charset=utf-8"}, {"/Exchange", "text/html; charset=utf-8"}, {"/api/openapi.json", "application/json"}, {"/metrics", "text/plain"},
+	} {
+		delete(left, "GET "+page.path)
+		r := a.call("GET", page.path, "").is(200)
+		if got := r.header.Get("Content-Type"); !strings.HasPrefix(got, page.contentType) || len(r.body) < 100 {
+			t.Errorf("%s: %s, %d bytes", page.path, got, len(r.body))
+		}
+	}
+	for route := range left {
+		if strings.HasPrefix(route, "GET /api/docs") || strings.Contains(route, "/events") || !strings.Contains(route, "/api/") {
+			continue // a page, an asset or a stream, with tests of its own
+		}
+		t.Errorf("%s was not visited", route)
+	}
+}
+
+func TestAPOSTThatNeedsNoBodyTakesNoneOrAnEmptyObject(t *testing.T) {
+	a := startAPI(t)
+	a.login("aitbc1wallet_nobody").as("POST", "/api/users/logout", "").is(200)
+	a.login("aitbc1wallet_nobody").as("POST", "/api/users/logout", "{}").is(200)
+	a.login("aitbc1wallet_nobody").as("POST", "/api/users/logout", `{"all":true}`).refused(400, "invalid_field", "all")
+	a.call("POST", "/api/users/login", "").refused(400, "invalid_field", "wallet_address")
+}
+
+func TestHEADIsGETWithoutABody(t *testing.T) {
+	a := startAPI(t)
+	u := a.login("aitbc1wallet_header")
+	for _, path := range []string{"/healthz", "/", "/api/users/me", "/api/exchange/rates"} {
+		get, head := u.as("GET", path, "").is(200), u.as("HEAD", path, "").is(200)
+		if head.body != "" || head.header.Get("Content-Length") == "" || head.header.Get("Content-Type") != get.header.Get("Content-Type") {
+			t.Errorf("HEAD %s: %q, %v", path, head.body, head.header)
+		}
+	}
+	if r := a.call("HEAD", "/api/users/me", ""); r.status != 401 || r.body != "" {
+		t.Errorf("HEAD without a token: %d %q", r.status, r.body)
+	}
+}
+
+func TestARequestIDIsTheCallersOrNew(t *testing.T) {
+	a := startAPI(t)
+	if got := a.call("GET", "/healthz", "", "X-Request-Id", "abc-1.2_Z").header.Get("X-Request-Id"); got != "abc-1.2_Z" {
+		t.Errorf("the caller's id came back as %q", got)
+	}
+	seen := map[string]bool{}
+	for _, given := range []string{"", "bad id", `"quoted"`, strings.Repeat("a", 65), "a=b"} {
+		got := a.call("GET", "/nothing", "", "X-Request-Id", given).header.Get("X-Request-Id")
+		if got == given || seen[got] {
+			t.Errorf("for %q the id is %q", given, got)
+		}
+		seen[got] = true
+	}
+}
+
+func TestBeforeItIsReadyOnlyItsHealthIsAnswered(t *testing.T) {
+	a := startAPI(t, func(c *apiConfig) { c.notReady = true })
+	a.server.SetProgress(Progress{Records: 42, Rate: 7})
+	a.call("GET", "/healthz", "").is(200)
+	r := a.call("GET", "/readyz", "").is(http.StatusServiceUnavailable)
+	if r.text("records") != "42" || r.text("status") != "recovering" {
+		t.Error(r.body)
+	}
+	for _, path := range []string{"/api/users/me", "/api/exchange/rates", "/api/operator/users"} {
+		r := a.call("GET", path, "")
+		r.refused(503, "unavailable", "")
+		if r.header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", path)
+		}
+	}
+	a.server.SetReady()
+	a.call("GET", "/readyz", "").is(200)
+	a.call("GET", "/api/exchange/rates", "").is(200)
+}
+
+func TestOutsideDemoModeNobodyMakesMoney(t *testing.T) {
+	a := startAPI(t, func(c *apiConfig) { c.demo = false })
+	u := a.login("aitbc1wallet_honest")
+	u.as("POST", "/api/users/"+u.id+"/deposits", `{"amount":1}`).refused(403, "forbidden", "")
+	u.as("POST", "/api/exchange/confirm-payment/"+strings.ReplaceAll(u.id, "-", "")+"-1", `{"tx_hash":"`+someHash+`"}`).refused(403, "forbidden", "")
+	u.as("POST", "/api/exchange/create-payment", `{"aitbc_amount":1000}`).refused(503, "payments_off", "")
+	a.operator("POST", "/api/users/"+u.id+"/deposits", `{"amount":1}`).is(201)
+	if got := u.as("GET", "/api/users/"+u.id+"/balance", "").is(200).text("balance"); got != "1" {
+		t.Errorf("the balance is %s", got)
+	}
+}
