@@ -177,7 +177,7 @@ func (r *request) idempotency() (*account.Idempotency, error) {
 	h := sha256.New()
 	h.Write(r.ctx.Method())
 	h.Write([]byte{0})
-	h.Write(r.ctx.Path())
+	h.Write(r.ctx.URI().PathOriginal())
 	h.Write([]byte{0})
 	h.Write(r.ctx.PostBody())
 	copy(idem.Fingerprint[:], h.Sum(nil))

@@ -140,7 +140,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 		}
 		s.finish(r, time.Since(start))
 	}()
-	matched, captures, missed := s.routes.lookup(ctx.Method(), ctx.Path())
+	matched, captures, missed := s.routes.lookup(ctx.Method(), ctx.URI().PathOriginal())
 	switch {
 	case missed != nil && string(ctx.Method()) == fasthttp.MethodOptions && missed.Status == fasthttp.StatusMethodNotAllowed:
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, missed.Allow)
@@ -209,7 +209,7 @@ func (s *Server) logRequest(r *request, status int, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", string(r.id)),
 		slog.String("method", string(r.ctx.Method())),
-		slog.String("path", string(r.ctx.Path())),
+		slog.String("path", string(r.ctx.URI().PathOriginal())),
 		slog.Int("status", status),
 		slog.Duration("took", took),
 		slog.String("remote", r.ctx.RemoteAddr().String()),
@@ -231,14 +231,14 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	r := s.requests.Get().(*request)
 	r.begin(ctx)
 	var small *fasthttp.ErrSmallBuffer
-	var network net.Error
+	var late interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		r.refuse(tooLarge(maxBody))
 	case errors.As(err, &small):
 		r.refuse(&Problem{Status: fasthttp.StatusRequestHeaderFieldsTooLarge, Code: "header_too_large", Title: "Header too large",
 			Detail: "the request line and header are more than " + strconv.Itoa(maxHeader) + " bytes"})
-	case errors.As(err, &network) && network.Timeout():
+	case errors.As(err, &late) && late.Timeout():
 		r.refuse(&Problem{Status: fasthttp.StatusRequestTimeout, Code: "timeout", Title: "Request timeout",
 			Detail: "the request did not arrive within " + s.cfg.ReadTimeout.String()})
 	default:
