@@ -120,6 +120,7 @@ type reply struct {
 	what   string // the request
 	status int
 	header http.Header
+	closes bool // the connection
 	body   string
 }
 
@@ -197,7 +198,7 @@ func (r reply) refused(status int, code, field string) {
 	var problem struct{ Code, Field string }
 	_ = json.Unmarshal([]byte(r.body), &problem)
 	if r.status != status || problem.Code != code || problem.Field != field {
-		r.t.Errorf("%s: status %d, code %q, field %q; want %d, %q, %q: %s", r.what, r.status, problem.Code, problem.Field, status, code, field, r.body)
+		r.t.Errorf("%s: status %d, code %q, field %q; want %d, %q, %q: %.300s", r.what, r.status, problem.Code, problem.Field, status, code, field, r.body)
 	}
 }
 
