@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -102,6 +103,7 @@ func New(cfg Config) (*Server, error) {
 		NoDefaultContentType:  true,
 		CloseOnShutdown:       true,
 		Logger:                quiet{s.log},
+		SecureErrorLogMessage: true, // no error holds a request's header, with the token in it
 	}
 	return s, nil
 }
@@ -249,11 +251,20 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 }
 
 // quiet passes on what fasthttp logs by itself, which is about connections, at
-// debug level.
+// debug level. Its words about a malformed request quote it, with whatever secret
+// is in it, so they are left out: the request's own line says what was wrong.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Printf(format string, args ...any) {
-	if q.log.Enabled(context.Background(), slog.LevelDebug) {
-		q.log.Debug("connection", slog.String("event", fmt.Sprintf(format, args...)))
+	if !q.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
 	}
+	args = slices.Clone(args)
+	for i, arg := range args {
+		var network *net.OpError
+		if err, ok := arg.(error); ok && !errors.As(err, &network) {
+			args[i] = "it is not a valid request"
+		}
+	}
+	q.log.Debug("connection", slog.String("event", fmt.Sprintf(format, args...)))
 }
