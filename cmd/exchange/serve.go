@@ -25,8 +25,10 @@ import (
 // are seen by every user of the machine.
 const operatorKeyVariable = "EXCHANGE_OPERATOR_KEY"
 
-// stopTimeout is how long requests under way may take after SIGTERM.
-const stopTimeout = 4 * time.Second
+// stopTimeout is how long requests under way may take after SIGTERM. A client that
+// has connected and says nothing takes all of it, and the whole stop is promised
+// within 5 s.
+const stopTimeout = 3 * time.Second
 
 // settings are the options of serve.
 type settings struct {
