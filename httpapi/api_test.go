@@ -153,6 +153,7 @@ func (a *api) call(method, path, body string, headers ...string) reply {
 	}
 	r := reply{t: a.t, what: strings.TrimSpace(method + " " + path + " " + shown), status: response.StatusCode, header: response.Header, body: string(content)}
 	r.check(method)
+	validateResponse(a.t, method, path, response.StatusCode, response.Header, content)
 	return r
 }
 
