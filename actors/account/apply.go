@@ -61,6 +61,17 @@ func (e *LoggedOut) apply(a *Account, _ Time) error {
 	return nil
 }
 
+func (e *OtherSessionsEnded) apply(a *Account, _ Time) error {
+	kept := make([]Session, 0, 1)
+	for _, s := range a.Sessions {
+		if s.Hash == e.Session {
+			kept = append(kept, s)
+		}
+	}
+	a.Sessions = kept
+	return nil
+}
+
 func (e *ProfileChanged) apply(a *Account, _ Time) error {
 	a.Email, a.Username = e.Email, e.Username
 	return nil

@@ -33,6 +33,10 @@ func (e *LoggedOut) append(dst []byte) []byte { return append(dst, e.Session[:].
 
 func (e *LoggedOut) read(r *reader) { copy(e.Session[:], r.take(len(e.Session))) }
 
+func (e *OtherSessionsEnded) append(dst []byte) []byte { return append(dst, e.Session[:]...) }
+
+func (e *OtherSessionsEnded) read(r *reader) { copy(e.Session[:], r.take(len(e.Session))) }
+
 func (e *ProfileChanged) append(dst []byte) []byte {
 	dst = appendString(dst, e.Email)
 	return appendString(dst, e.Username)

@@ -32,6 +32,11 @@ type Logout struct {
 	Session Hash
 }
 
+// EndOtherSessions ends every session but Session.
+type EndOtherSessions struct {
+	Session Hash
+}
+
 // ChangeProfile sets what is not empty.
 type ChangeProfile struct {
 	Email    string

@@ -82,6 +82,15 @@ func (c *Logout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	return nil, 0, nil
 }
 
+func (c *EndOtherSessions) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+	for i := range a.Sessions {
+		if a.Sessions[i].Hash != c.Session {
+			return []Event{&OtherSessionsEnded{Session: c.Session}}, 0, nil
+		}
+	}
+	return nil, 0, nil
+}
+
 func (c *ChangeProfile) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if err := a.mayChange(); err != nil {
 		return nil, 0, err

@@ -69,6 +69,7 @@ const (
 	kindCredited            kind = 12
 	kindDebited             kind = 13
 	kindKeyUsed             kind = 14
+	kindOtherSessionsEnded  kind = 15
 )
 
 // newEvent returns an empty event of kind k, or nil if there is no such kind.
@@ -102,6 +103,8 @@ func newEvent(k kind) Event {
 		return new(Debited)
 	case kindKeyUsed:
 		return new(KeyUsed)
+	case kindOtherSessionsEnded:
+		return new(OtherSessionsEnded)
 	}
 	return nil
 }
@@ -122,6 +125,11 @@ type LoggedIn struct {
 
 // LoggedOut ends a session.
 type LoggedOut struct {
+	Session Hash
+}
+
+// OtherSessionsEnded ends every session but Session.
+type OtherSessionsEnded struct {
 	Session Hash
 }
 
@@ -228,3 +236,4 @@ func (*TxFailed) kind() kind            { return kindTxFailed }
 func (*Credited) kind() kind            { return kindCredited }
 func (*Debited) kind() kind             { return kindDebited }
 func (*KeyUsed) kind() kind             { return kindKeyUsed }
+func (*OtherSessionsEnded) kind() kind  { return kindOtherSessionsEnded }

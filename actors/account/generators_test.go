@@ -49,6 +49,9 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindLoggedOut: rapid.Custom(func(t *rapid.T) Event {
 		return &LoggedOut{Session: genHash.Draw(t, "session")}
 	}),
+	kindOtherSessionsEnded: rapid.Custom(func(t *rapid.T) Event {
+		return &OtherSessionsEnded{Session: genHash.Draw(t, "session")}
+	}),
 	kindProfileChanged: rapid.Custom(func(t *rapid.T) Event {
 		return &ProfileChanged{Email: text(t), Username: text(t)}
 	}),

@@ -34,10 +34,11 @@ var goldenEvents = map[string]Event{
 		N: 300, Type: TypeBuy, Amount: 1000 * Unit, Fee: 0,
 		TxHash: strings.Repeat("4a5e1e4baab89f3a", 4), Confirmations: 6, By: "chain", Reason: "seen",
 	},
-	"tx_failed": &TxFailed{N: 1<<32 - 1, Expired: true, By: "clock", Reason: "too late"},
-	"credited":  &Credited{Amount: MaxMoney, By: "ops", Reason: "correction"},
-	"debited":   &Debited{Amount: 1, By: "ops", Reason: "correction"},
-	"key_used":  &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
+	"tx_failed":            &TxFailed{N: 1<<32 - 1, Expired: true, By: "clock", Reason: "too late"},
+	"credited":             &Credited{Amount: MaxMoney, By: "ops", Reason: "correction"},
+	"debited":              &Debited{Amount: 1, By: "ops", Reason: "correction"},
+	"other_sessions_ended": &OtherSessionsEnded{Session: session(1)},
+	"key_used":             &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
 }
 
 // goldenHistory is a life of an account, record by record.

@@ -58,9 +58,10 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	}
 	by := func(t *rapid.T) string { return rapid.SampledFrom([]string{"", "ops"}).Draw(t, "by") }
 	actions := map[string]func(*rapid.T){
-		"":       m.check,
-		"Login":  send(m.login),
-		"Logout": send(func(t *rapid.T) Command { return &Logout{Session: session(m.someSession(t))} }),
+		"":                 m.check,
+		"Login":            send(m.login),
+		"Logout":           send(func(t *rapid.T) Command { return &Logout{Session: session(m.someSession(t))} }),
+		"EndOtherSessions": send(func(t *rapid.T) Command { return &EndOtherSessions{Session: session(m.someSession(t))} }),
 		"ChangeProfile": send(func(t *rapid.T) Command {
 			names := rapid.SampledFrom([]string{"", "a", "b", "zoë"})
 			return &ChangeProfile{Email: names.Draw(t, "email"), Username: names.Draw(t, "username")}

@@ -99,3 +99,18 @@ func TestAPublishedListOfSessionsIsNeverWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestTheOtherSessionsEndAndTheOneThatAsksStays(t *testing.T) {
+	a := opened(t, 0)
+	for n := 1; n <= 3; n++ {
+		do(t, a, login(n, start), start)
+	}
+	do(t, a, &EndOtherSessions{Session: session(2)}, start)
+	if len(a.Sessions) != 1 || !hasSession(a, 2, start) || hasSession(a, 0, start) || hasSession(a, 3, start) {
+		t.Errorf("the sessions left are %v", a.Sessions)
+	}
+	decision, err := a.Decide(&EndOtherSessions{Session: session(2)}, nil, start)
+	if err != nil || len(decision.Record.Events) != 0 {
+		t.Errorf("with no other session there is still something to do: %v, %v", decision.Record.Events, err)
+	}
+}
