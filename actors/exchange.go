@@ -59,6 +59,9 @@ type Exchange struct {
 	calls    sync.Pool  // of *call
 	spawning sync.Mutex // one spawn at a time, so that a user never has two actors
 
+	watching sync.Mutex // guards the replacing of every user's watchers
+	watchers atomic.Int64
+
 	directory directory
 	open      openTransactions
 	market    market
@@ -119,6 +122,7 @@ type Stats struct {
 	Buys        int    // pending
 	Sells       int    // pending
 	Withdrawals int    // pending
+	Watchers    int    // of any user
 }
 
 // Stats returns the counters and gauges of this moment.
@@ -130,6 +134,7 @@ func (x *Exchange) Stats() Stats {
 		Buys:        x.open.count(account.TypeBuy),
 		Sells:       x.open.count(account.TypeSell),
 		Withdrawals: x.open.count(account.TypeWithdrawal),
+		Watchers:    int(x.watchers.Load()),
 	}
 }
 

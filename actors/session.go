@@ -68,3 +68,59 @@ func (x *Exchange) Authenticate(token []byte) (Session, bool) {
 	}
 	return Session{State: state, hash: hash, user: u}, true
 }
+
+// SessionID names a session for its user to see: it is derived from the stored
+// hash and gives nobody entry.
+type SessionID [8]byte
+
+// PublicID returns the session's name.
+func PublicID(hash *account.Hash) SessionID {
+	sum := sha256.Sum256(append([]byte("session id\x00"), hash[:]...))
+	return SessionID(sum[:8])
+}
+
+// OpenSession is one of a user's open sessions.
+type OpenSession struct {
+	ID        SessionID
+	CreatedAt account.Time
+	ExpiresAt account.Time
+	Current   bool // the one that asks
+}
+
+// Sessions returns the open sessions of the session's user, oldest first.
+func (x *Exchange) Sessions(s *Session) []OpenSession {
+	now := x.now()
+	open := make([]OpenSession, 0, len(s.State.Sessions))
+	for i := range s.State.Sessions {
+		if other := &s.State.Sessions[i]; now < other.ExpiresAt {
+			open = append(open, OpenSession{
+				ID: PublicID(&other.Hash), CreatedAt: other.CreatedAt, ExpiresAt: other.ExpiresAt, Current: other.Hash == s.hash,
+			})
+		}
+	}
+	return open
+}
+
+// EndOtherSessions ends every session of the user but s, and returns how many it
+// was of those open when s was checked. Their tokens are dead once it has returned.
+func (x *Exchange) EndOtherSessions(s *Session) (int, error) {
+	ended := 0
+	for _, other := range x.Sessions(s) {
+		if !other.Current {
+			ended++
+		}
+	}
+	_, err := x.do(s.user, &account.EndOtherSessions{Session: s.hash}, nil)
+	return ended, err
+}
+
+// EndSession ends one open session of the session's user, which may be s itself.
+func (x *Exchange) EndSession(s *Session, id SessionID) error {
+	for i := range s.State.Sessions {
+		if hash := s.State.Sessions[i].Hash; PublicID(&hash) == id {
+			_, err := x.do(s.user, &account.Logout{Session: hash}, nil)
+			return err
+		}
+	}
+	return &account.Error{Code: account.CodeNotFound, Message: "there is no such session"}
+}

@@ -30,6 +30,10 @@ type user struct {
 	// reserved holds the names of an account that is about to be created; nil after.
 	reserved atomic.Pointer[names]
 
+	// watchers are told of every change of durable; nil where nobody watches. The
+	// list is replaced, never written, under Exchange.watching.
+	watchers atomic.Pointer[[]*Watcher]
+
 	// renaming lets one change of profile at a time claim and release names.
 	renaming sync.Mutex
 }
@@ -95,6 +99,7 @@ func (x *Exchange) publish(u *user, state *account.State, record *account.Record
 	for _, event := range record.Events {
 		x.observe(u, state, event, record.At)
 	}
+	u.tellWatchers()
 }
 
 // observe brings what is known across users up to date. It is called in the
