@@ -93,6 +93,7 @@ func New(cfg Config) *Exchange {
 	}))
 	x.directory.init()
 	x.open.init()
+	x.market.init()
 	x.payments.init(x)
 	x.calls.New = func() any { return newCall(x) }
 	return x

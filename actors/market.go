@@ -47,6 +47,14 @@ type market struct {
 	before   Trade // the latest trade older than the minutes below
 	beforeAt int64
 	minutes  [marketDay + 1]tradeMinute // by minute number modulo the length
+
+	minuteCandles, hourCandles, dayCandles series
+}
+
+func (m *market) init() {
+	m.minuteCandles = newSeries(time.Minute, minuteCandles)
+	m.hourCandles = newSeries(time.Hour, hourCandles)
+	m.dayCandles = newSeries(24*time.Hour, dayCandles)
 }
 
 type tradeMinute struct {
@@ -67,6 +75,9 @@ func (m *market) traded(t Trade, at account.Time) {
 	number := int64(at / marketMinute)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, s := range [...]*series{&m.minuteCandles, &m.hourCandles, &m.dayCandles} {
+		s.traded(t, at)
+	}
 	if at >= m.lastAt {
 		m.last, m.lastAt = t, at
 	}
