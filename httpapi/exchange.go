@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/base64"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"rsc.io/qr"
@@ -98,7 +99,13 @@ func (s *Server) paymentStatus(r *request) error {
 }
 
 func (r *request) payment(id account.TransactionID, t *account.Transaction) error {
-	b := append(r.body[:0], '{')
+	r.body = appendPayment(r.body[:0], id, t)
+	return r.json(fasthttp.StatusOK)
+}
+
+// appendPayment writes where a payment stands as one object.
+func appendPayment(b []byte, id account.TransactionID, t *account.Transaction) []byte {
+	b = append(b, '{')
 	b = appendTransactionID(b, "payment_id", id)
 	b = appendString(b, "status", paymentStatusOf(t))
 	b = appendUint(b, "confirmations", uint64(t.Detail.Confirmations))
@@ -110,8 +117,7 @@ func (r *request) payment(id account.TransactionID, t *account.Transaction) erro
 	b = appendTime(b, "created_at", t.CreatedAt)
 	b = appendTime(b, "expires_at", t.Detail.ExpiresAt)
 	b = appendTime(b, "credited_at", t.ConfirmedAt)
-	r.body = append(b, '}')
-	return r.json(fasthttp.StatusOK)
+	return append(b, '}')
 }
 
 // confirmPayment is the operator's, or in demo mode the payer's.
@@ -181,5 +187,48 @@ func (s *Server) marketStats(r *request) error {
 	b = appendUint(b, "total_payments", m.TotalPayments)
 	b = appendUint(b, "pending_payments", uint64(m.OpenPayments))
 	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}
+
+// candleLengths are the candles that there are.
+var candleLengths = map[string]time.Duration{
+	"1m": time.Minute, "5m": 5 * time.Minute, "15m": 15 * time.Minute, "1h": time.Hour, "1d": 24 * time.Hour,
+}
+
+// Numbers of candles in a response.
+const (
+	defaultCandles = 200
+	maxCandles     = 1500
+)
+
+func (s *Server) candles(r *request) error {
+	interval, limit := "1h", defaultCandles
+	if p := decodeQuery(r.ctx.QueryArgs(),
+		enumParam("interval", &interval, "1m", "5m", "15m", "1h", "1d"),
+		intParam("limit", &limit, 1, maxCandles),
+	); p != nil {
+		return p
+	}
+	b := append(r.body[:0], '{')
+	b = appendString(b, "interval", interval)
+	b = append(appendKey(b, "candles"), '[')
+	price := func(b []byte, name string, t actors.Trade) []byte {
+		return appendRatio(appendKey(b, name), t.BTC, t.AITBC, ratePlaces)
+	}
+	for i, c := range s.exchange.Candles(candleLengths[interval], limit) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		b = appendTime(b, "time", c.Start)
+		b = price(b, "open", c.Open)
+		b = price(b, "high", c.High)
+		b = price(b, "low", c.Low)
+		b = price(b, "close", c.Close)
+		b = appendMoney(b, "volume", c.Volume)
+		b = appendMoney(b, "volume_btc", c.VolumeBTC)
+		b = append(b, '}')
+	}
+	r.body = append(b, ']', '}')
 	return r.json(fasthttp.StatusOK)
 }

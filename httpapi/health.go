@@ -2,8 +2,11 @@ package httpapi
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/aitbc/exchange/actors/account"
 )
 
 // health says that the process is alive, recovered or not.
@@ -33,3 +36,38 @@ func (s *Server) readiness(r *request) error {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// operatorHealth answers with the figures that an operator looks at first;
+// /metrics has all of them.
+func (s *Server) operatorHealth(r *request) error {
+	x, j := s.exchange.Stats(), s.cfg.Journal.Stats()
+	var sync time.Duration
+	if j.Frames > 0 {
+		sync = j.SyncTime / time.Duration(j.Frames)
+	}
+	b := append(r.body[:0], '{')
+	b = appendString(b, "version", s.cfg.Version)
+	b = appendTime(b, "started_at", account.TimeOf(s.started))
+	for _, figure := range [...]struct {
+		name  string
+		value uint64
+	}{
+		{"uptime_seconds", uint64(time.Since(s.started).Seconds())},
+		{"accounts", uint64(x.Accounts)},
+		{"pending_buys", uint64(x.Buys)},
+		{"pending_sells", uint64(x.Sells)},
+		{"pending_withdrawals", uint64(x.Withdrawals)},
+		{"open_connections", uint64(max(0, s.http.GetOpenConnectionsCount()))},
+		{"open_streams", uint64(s.streams.count())},
+		{"journal_records", j.Records},
+		{"journal_frames", j.Frames},
+		{"journal_queued_records", uint64(j.QueuedRecords)},
+		{"journal_queued_bytes", uint64(j.QueuedBytes)},
+		{"journal_sync_microseconds", uint64(sync.Microseconds())},
+		{"journal_epoch", j.Epoch},
+	} {
+		b = appendUint(b, figure.name, figure.value)
+	}
+	r.body = append(b, '}')
+	return r.json(fasthttp.StatusOK)
+}

@@ -42,6 +42,8 @@ func newMetricSet(s *Server) *metricSet {
 	gauge("exchange_recovered_records", func() float64 { return float64(s.progress.Load().Records) })
 	gauge("exchange_open_connections", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
 
+	gauge("exchange_open_streams", func() float64 { return float64(s.streams.count()) })
+
 	of := func(f func(actors.Stats) float64) func() float64 {
 		return func() float64 { return f(s.exchange.Stats()) }
 	}

@@ -6,31 +6,85 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-//go:embed web/index.html web/openapi.json
+//go:embed web
 var web embed.FS
 
-// pagePolicy lets the page load nothing from anywhere but its own style.
-const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// Policies of what a page may load. Nothing comes from another address, and no
+// script or style stands in the page itself. The viewer of the documentation sets
+// style attributes, and so may; the plain page has its style in it.
+const (
+	pagePolicy  = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	docsPolicy  = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	plainPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
+// page answers with the trade page.
 func (s *Server) page(r *request) error {
-	h := &r.ctx.Response.Header
-	h.Set("Content-Security-Policy", pagePolicy)
-	h.Set("Referrer-Policy", "no-referrer")
-	return r.file("web/index.html", "text/html; charset=utf-8")
-}
-
-func (s *Server) openAPI(r *request) error {
-	return r.file("web/openapi.json", "application/json")
-}
-
-// file answers with an embedded file.
-func (r *request) file(name, contentType string) error {
-	content, err := web.ReadFile(name)
-	if err != nil {
-		return err
+	if found := assets().at("app/index.html"); found != nil {
+		return r.page(found, pagePolicy)
 	}
-	r.ctx.Response.Header.SetContentType(contentType)
+	return r.page(assets().at("index.html"), plainPolicy)
+}
+
+func (s *Server) operatorPage(r *request) error {
+	return r.page(assets().at("app/operator.html"), pagePolicy)
+}
+
+func (s *Server) docs(r *request) error { return r.page(assets().at("docs/index.html"), docsPolicy) }
+
+func (s *Server) openAPI(r *request) error { return r.asset(assets().at("openapi.json")) }
+
+// asset answers with a file that a page is made of: /assets/docs/... is the
+// documentation's, everything else the trade page's.
+func (s *Server) asset(r *request) error {
+	path := string(r.captures.at(0))
+	found := assets().at("app/" + path)
+	if found == nil && len(path) > len("docs/") && path[:len("docs/")] == "docs/" {
+		found = assets().at(path)
+	}
+	return r.asset(found)
+}
+
+// page answers with an HTML page, under a policy.
+func (r *request) page(page *asset, policy string) error {
+	h := &r.ctx.Response.Header
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	return r.asset(page)
+}
+
+// asset answers with a file, compressed where that is accepted and pays, or 304
+// where the client has it.
+func (r *request) asset(a *asset) error {
+	if a == nil {
+		return notFound("there is nothing at this path")
+	}
+	h := &r.ctx.Response.Header
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.SetContentType(a.contentType)
+	body, tag := a.plain, a.tag
+	if a.gzip != nil {
+		h.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+		if acceptsGzip(r.ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)) {
+			h.Set(fasthttp.HeaderContentEncoding, "gzip")
+			body, tag = a.gzip, a.gzipTag
+		}
+	}
+	h.Set(fasthttp.HeaderETag, tag)
+	if string(r.ctx.QueryArgs().Peek("v")) == a.version {
+		h.Set(fasthttp.HeaderCacheControl, "public, max-age=31536000, immutable")
+	} else {
+		h.Set(fasthttp.HeaderCacheControl, "no-cache") // ask each time, and mostly get a 304
+	}
+	if matchesTag(r.ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch), tag) {
+		r.ctx.SetStatusCode(fasthttp.StatusNotModified)
+		h.Del(fasthttp.HeaderContentEncoding)
+		return nil
+	}
 	r.ctx.SetStatusCode(fasthttp.StatusOK)
-	r.ctx.SetBody(content)
+	r.ctx.Response.SetBodyRaw(body) // shared and never written
 	return nil
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // entry is one line of a router's table. A segment of the pattern in braces, as in
-// /api/users/{id}/balance, captures any segment that is not empty.
+// /api/users/{id}/balance, captures any segment that is not empty; a last one such as
+// {path...} captures all that is left, slashes included.
 type entry[V any] struct {
 	method  string
 	pattern string
@@ -18,11 +19,13 @@ type entry[V any] struct {
 // came, byte by byte, without decoding or cleaning. It is immutable.
 type router[V any] struct {
 	bySegments [maxSegments + 1][]*resource[V]
+	open       []*resource[V] // with a last segment that captures the rest; tried after the others
 }
 
 // resource is a pattern and its methods.
 type resource[V any] struct {
-	segments []string // "" captures
+	segments []string // "" captures; of an open one all but the last
+	open     bool
 	methods  []string
 	values   []*V
 	allow    string
@@ -44,12 +47,16 @@ func newRouter[V any](table []entry[V]) *router[V] {
 	for i := range table {
 		e := &table[i]
 		segments := strings.Split(e.pattern[1:], "/")
+		open := strings.HasSuffix(e.pattern, "...}")
+		if open {
+			segments = segments[:len(segments)-1]
+		}
 		for n, s := range segments {
 			if strings.HasPrefix(s, "{") {
 				segments[n] = ""
 			}
 		}
-		found := r.resource(segments, e.pattern == "/")
+		found := r.resource(segments, e.pattern == "/", open)
 		if slices.Contains(found.methods, e.method) {
 			panic("httpapi: " + e.method + " " + e.pattern + " is in the table twice")
 		}
@@ -67,17 +74,20 @@ func newRouter[V any](table []entry[V]) *router[V] {
 
 // resource returns the one with the segments, adding it if need be. Those with
 // fewer captures come first.
-func (r *router[V]) resource(segments []string, root bool) *resource[V] {
+func (r *router[V]) resource(segments []string, root, open bool) *resource[V] {
 	if root {
 		segments = nil
 	}
 	list := &r.bySegments[len(segments)]
+	if open {
+		list = &r.open
+	}
 	for _, known := range *list {
 		if slices.Equal(known.segments, segments) {
 			return known
 		}
 	}
-	added := &resource[V]{segments: segments}
+	added := &resource[V]{segments: segments, open: open}
 	*list = append(*list, added)
 	slices.SortStableFunc(*list, func(a, b *resource[V]) int { return a.captures() - b.captures() })
 	return added
@@ -101,8 +111,15 @@ func (r *router[V]) lookup(method, path []byte) (*V, captures, *Problem) {
 	if !ok {
 		return nil, captures{}, notFound("there is nothing at this path")
 	}
-	for _, candidate := range r.bySegments[len(segments)] {
-		captured, matches := candidate.match(segments)
+	candidates := r.bySegments[len(segments)]
+	for i := range len(candidates) + len(r.open) {
+		var candidate *resource[V]
+		if i < len(candidates) {
+			candidate = candidates[i]
+		} else {
+			candidate = r.open[i-len(candidates)]
+		}
+		captured, matches := candidate.match(segments, path)
 		if !matches {
 			continue
 		}
@@ -140,8 +157,11 @@ func splitPath(path []byte, into *[maxSegments][]byte) (segments [][]byte, ok bo
 	return nil, false
 }
 
-func (r *resource[V]) match(segments [][]byte) (c captures, ok bool) {
+func (r *resource[V]) match(segments [][]byte, path []byte) (c captures, ok bool) {
 	n := 0
+	if r.open && len(segments) <= len(r.segments) {
+		return c, false
+	}
 	for i, want := range r.segments {
 		if want != "" {
 			if want != string(segments[i]) {
@@ -154,6 +174,16 @@ func (r *resource[V]) match(segments [][]byte) (c captures, ok bool) {
 		}
 		c.segments[n] = segments[i]
 		n++
+	}
+	if r.open {
+		rest := path[1:]
+		for range r.segments {
+			rest = rest[bytes.IndexByte(rest, '/')+1:]
+		}
+		if len(rest) == 0 {
+			return c, false
+		}
+		c.segments[n] = rest
 	}
 	return c, true
 }

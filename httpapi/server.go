@@ -40,6 +40,8 @@ type Config struct {
 	ReadTimeout    time.Duration // for a whole request, so that a slow client holds nothing; default 10 s
 	WriteTimeout   time.Duration // for a whole response; default 10 s
 	IdleTimeout    time.Duration // between requests; default 2 min
+	MaxStreams     int           // streams of events, which do not count as connections; default 16,384; more are answered 503
+	Heartbeat      time.Duration // of a stream, so that a client notices a dead connection; default 15 s
 }
 
 // Server answers requests. Its methods may be called from any goroutine.
@@ -52,6 +54,9 @@ type Server struct {
 	metrics  *metricSet
 	timer    *phaseTimer
 	requests sync.Pool // of *request
+	streams  streams
+	buffers  sync.Pool // of *[]byte, for streams
+	started  time.Time
 
 	idPrefix string // of the ids of this process's requests
 	idNext   atomic.Uint64
@@ -81,12 +86,21 @@ func New(cfg Config) (*Server, error) {
 	if cfg.IdleTimeout == 0 {
 		cfg.IdleTimeout = 2 * time.Minute
 	}
+	if cfg.MaxStreams == 0 {
+		cfg.MaxStreams = 16_384
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = 15 * time.Second
+	}
 	var prefix [6]byte
 	if _, err := rand.Read(prefix[:]); err != nil {
 		return nil, fmt.Errorf("random number for request ids: %w", err)
 	}
 	s := &Server{cfg: cfg, exchange: cfg.Exchange, log: cfg.Logger, idPrefix: hex.EncodeToString(prefix[:]) + "-"}
 	s.requests.New = func() any { return &request{server: s} }
+	s.streams.limit, s.streams.ended = cfg.MaxStreams, make(chan struct{})
+	s.buffers.New = func() any { return new([]byte) }
+	s.started = time.Now()
 	s.routes = newRouter(s.table())
 	s.metrics = newMetricSet(s)
 	s.progress.Store(&Progress{})
@@ -102,6 +116,7 @@ func New(cfg Config) (*Server, error) {
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
 		CloseOnShutdown:       true,
+		KeepHijackedConns:     true, // a stream closes its own
 		Logger:                quiet{s.log},
 		SecureErrorLogMessage: true, // no error holds a request's header, with the token in it
 	}
@@ -115,9 +130,12 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.http.Serve(timedListener{l, s.timer})
 }
 
-// Shutdown stops accepting and waits for the requests under way, at most until
-// ctx is done.
-func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+// Shutdown stops accepting, ends the streams, whose clients come back to the next
+// process, and waits for the requests under way, at most until ctx is done.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.streams.stop(ctx)
+	return errors.Join(err, s.http.ShutdownWithContext(ctx))
+}
 
 // SetReady begins to answer, once recovery is over.
 func (s *Server) SetReady() { s.ready.Store(true) }

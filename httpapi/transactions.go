@@ -27,6 +27,19 @@ func (f *historyFilter) matches(t *account.Transaction) bool {
 	return (f.kind == 0 || t.Type == f.kind) && (f.status == 0 || t.Status == f.status)
 }
 
+// decodeFilter reads a filter, and the other parameters that a query may have.
+func decodeFilter(args *fasthttp.Args, others ...param) (f historyFilter, p *Problem) {
+	var kind, status string
+	p = decodeQuery(args, append(others,
+		enumParam("type", &kind, "buy", "sell", "deposit", "withdrawal", "credit", "debit"),
+		enumParam("status", &status, "pending", "completed", "failed"),
+		timeParam("from", &f.from),
+		timeParam("to", &f.to))...)
+	f.kind, _ = account.ParseType(kind)
+	f.status, _ = account.ParseTransactionStatus(status)
+	return f, p
+}
+
 // transactions answers with a page of a user's history, newest first: of the
 // session's own, or for an operator of the user in the path.
 func (s *Server) transactions(r *request) error {
@@ -42,21 +55,12 @@ func (s *Server) transactions(r *request) error {
 		}
 		state = found
 	}
-	var f historyFilter
-	var kind, status string
 	limit, cursor := defaultPage, 0
-	if p := decodeQuery(r.ctx.QueryArgs(),
-		intParam("limit", &limit, 1, maxPage),
-		intParam("cursor", &cursor, 1, math.MaxUint32),
-		enumParam("type", &kind, "buy", "sell", "deposit", "withdrawal", "credit", "debit"),
-		enumParam("status", &status, "pending", "completed", "failed"),
-		timeParam("from", &f.from),
-		timeParam("to", &f.to),
-	); p != nil {
+	f, p := decodeFilter(r.ctx.QueryArgs(),
+		intParam("limit", &limit, 1, maxPage), intParam("cursor", &cursor, 1, math.MaxUint32))
+	if p != nil {
 		return p
 	}
-	f.kind, _ = account.ParseType(kind)
-	f.status, _ = account.ParseTransactionStatus(status)
 
 	oldest, newest := window(&state.History, f.from, f.to)
 	total := uint64(0)

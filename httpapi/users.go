@@ -114,11 +114,15 @@ func appendProfile(b []byte, state *account.State) []byte {
 }
 
 func (s *Server) balance(r *request) error {
-	b := append(r.body[:0], '{')
-	b = appendUserID(b, "user_id", r.session.State.ID)
-	b = appendBalance(b, r.session.State)
-	r.body = append(b, '}')
+	r.body = appendWholeBalance(r.body[:0], r.session.State)
 	return r.json(fasthttp.StatusOK)
+}
+
+// appendWholeBalance writes the balance as one object.
+func appendWholeBalance(b []byte, state *account.State) []byte {
+	b = append(b, '{')
+	b = appendUserID(b, "user_id", state.ID)
+	return append(appendBalance(b, state), '}')
 }
 
 func appendBalance(b []byte, state *account.State) []byte {

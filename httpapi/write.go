@@ -77,6 +77,10 @@ func appendUint(b []byte, name string, value uint64) []byte {
 	return strconv.AppendUint(appendKey(b, name), value, 10)
 }
 
+func appendBool(b []byte, name string, value bool) []byte {
+	return strconv.AppendBool(appendKey(b, name), value)
+}
+
 func appendMoney(b []byte, name string, value account.Money) []byte {
 	return value.Append(appendKey(b, name))
 }
