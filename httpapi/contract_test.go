@@ -133,6 +133,22 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	equal(visit("POST /api/operator/users/{id}/reactivate", a.operator("POST", "/api/operator/users/"+u.id+"/reactivate", `{"reason":"asked for"}`), 200, userNames), "status", "active")
 	equal(u.as("GET", path+"/balance", "").is(200), "balance", "10003.12345678")
 
+	// Of these only that they answer as the document says; what is in the answers is
+	// for tests of their own.
+	reach := func(pattern string, r reply, status int) {
+		t.Helper()
+		delete(left, pattern)
+		r.is(status)
+	}
+	extra := a.login("aitbc1wallet_contract")
+	reach("GET /api/users/me/sessions", u.as("GET", "/api/users/me/sessions", ""), 200)
+	reach("DELETE /api/users/me/sessions/{id}", u.as("DELETE", "/api/users/me/sessions/nonsense", ""), 404)
+	reach("DELETE /api/users/me/sessions", u.as("DELETE", "/api/users/me/sessions", ""), 200)
+	extra.as("GET", "/api/users/me", "").refused(401, "unauthenticated", "")
+	reach("GET /api/users/{id}/transactions.csv", u.as("GET", path+"/transactions.csv", ""), 200)
+	reach("GET /api/exchange/candles", a.call("GET", "/api/exchange/candles?interval=1h", ""), 200)
+	reach("GET /api/operator/health", a.operator("GET", "/api/operator/health", ""), 200)
+
 	visit("POST /api/users/logout", u.as("POST", "/api/users/logout", "{}"), 200, "message")
 	u.as("GET", "/api/users/me", "").refused(401, "unauthenticated", "")
 
