@@ -44,7 +44,10 @@ func (j *Journal) commit() {
 func (j *Journal) next(done *batch) *batch {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.recycle(done)
+	if done != nil {
+		j.recycle(done)
+		j.settled = j.claim.Next
+	}
 	j.writing = false
 	for len(j.queue) == 0 {
 		if j.closing {
@@ -129,7 +132,7 @@ func (j *Journal) release(records, bytes int) {
 // holds mu.
 func (j *Journal) recycle(b *batch) {
 	const keep = 2
-	if b == nil || len(j.free) == keep || cap(b.frame) > 2*j.cfg.MaxBatchBytes {
+	if len(j.free) == keep || cap(b.frame) > 2*j.cfg.MaxBatchBytes {
 		return
 	}
 	*b = batch{frame: b.frame[:0], completions: b.completions[:0]}

@@ -19,7 +19,7 @@ func testLog(t *testing.T, newStore func(t *testing.T) (open func() Log)) {
 
 	t.Run("a new log begins with epoch 1 and frame 1 and has nothing to replay", func(t *testing.T) {
 		_, log, c := begin(t)
-		if want := (Claim{Shard: 0, Epoch: 1, Next: 1}); c != want {
+		if want := (Claim{Shard: 0, Epoch: 1, First: 1, Next: 1}); c != want {
 			t.Errorf("claim %+v, want %+v", c, want)
 		}
 		wantReplayed(t, log, 0)
@@ -32,7 +32,7 @@ func testLog(t *testing.T, newStore func(t *testing.T) (open func() Log)) {
 		appendFrames(t, log, c, records...)
 		closeLog(t, log)
 		log = open()
-		if got, want := claim(t, log), (Claim{Epoch: 2, Next: 21}); got != want {
+		if got, want := claim(t, log), (Claim{Epoch: 2, First: 1, Next: 21}); got != want {
 			t.Errorf("claim %+v, want %+v", got, want)
 		}
 		for _, from := range []uint64{0, 1, 2, 20, 21} {

@@ -3,7 +3,9 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"syscall"
 
 	"github.com/tidwall/wal"
 )
@@ -15,9 +17,21 @@ type files interface {
 	openLog(dir string, segmentBytes int) (logFile, error)
 	// rewrite makes data the whole content of an existing file, and syncs it.
 	rewrite(path string, data []byte) error
+	// create makes a file that must not be there yet.
+	create(path string) (newFile, error)
+	rename(from, to string) error
 	remove(path string) error
 	// syncDir makes the names in dir durable.
 	syncDir(dir string) error
+	// free returns how many bytes can be written in dir.
+	free(dir string) (uint64, error)
+}
+
+// newFile is a file that is written once, from its beginning to its end.
+type newFile interface {
+	io.Writer
+	Sync() error
+	Close() error
 }
 
 // logFile is the part of *wal.Log that is used.
@@ -57,6 +71,12 @@ func (osFiles) rewrite(path string, data []byte) error {
 	return errors.Join(err, file.Close())
 }
 
+func (osFiles) create(path string) (newFile, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+}
+
+func (osFiles) rename(from, to string) error { return os.Rename(from, to) }
+
 func (osFiles) remove(path string) error { return os.Remove(path) }
 
 func (osFiles) syncDir(dir string) error {
@@ -68,4 +88,12 @@ func (osFiles) syncDir(dir string) error {
 		return errors.Join(fmt.Errorf("sync directory: %w", err), file.Close())
 	}
 	return file.Close()
+}
+
+func (osFiles) free(dir string) (uint64, error) {
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(dir, &stat); err != nil {
+		return 0, err
+	}
+	return stat.Bavail * uint64(stat.Bsize), nil
 }

@@ -20,6 +20,9 @@ type Completion interface {
 type Config struct {
 	Log   Log // closed by the journal's Close
 	Shard uint16
+	// Snapshots is where snapshots are kept, after the log's claim: for a Local, the
+	// same Local. nil keeps none, and the log grows.
+	Snapshots SnapshotStore
 
 	// MaxQueuedRecords and MaxQueuedBytes bound what is reserved or waits to be
 	// durable, the batch that is being written included; beyond them Reserve refuses.
@@ -82,6 +85,9 @@ type Journal struct {
 	queuedRecords int       // guarded by mu: reserved, or appended and not yet settled
 	queuedBytes   int       // guarded by mu
 	stats         Stats     // guarded by mu; what it counts, not its gauges
+	settled       uint64    // guarded by mu: the completions of all frames before it have run
+
+	snapshotting sync.Mutex // one snapshot at a time; also held while the log is closed
 
 	failed   chan struct{} // closed when poisoned
 	cause    error         // written before failed is closed, read after
@@ -151,7 +157,7 @@ func (j *Journal) Start() error {
 	j.cfg.Logger.Info("journal started", slog.Uint64("shard", uint64(j.claim.Shard)),
 		slog.Uint64("epoch", j.claim.Epoch), slog.Uint64("next", j.claim.Next))
 	j.mu.Lock()
-	j.started = true
+	j.started, j.settled = true, j.claim.Next
 	j.mu.Unlock()
 	go j.commit()
 	return nil
@@ -260,6 +266,8 @@ func (j *Journal) Close() error {
 	if started {
 		<-j.finished
 	}
+	j.snapshotting.Lock() // one that is under way sees closing, and ends
+	defer j.snapshotting.Unlock()
 	return errors.Join(j.Err(), j.cfg.Log.Close())
 }
 

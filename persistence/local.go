@@ -15,6 +15,7 @@ type LocalConfig struct {
 	//
 	//	lock            the id of the process that uses it
 	//	log/0000/       the segments of shard 0
+	//	snapshot/0000/  its snapshots, each named by its Next in 20 digits; .tmp while written
 	Dir string
 	// SegmentBytes is the size at which a segment ends. Default 20 MiB. The last
 	// segment is held in memory.
@@ -28,7 +29,7 @@ type LocalConfig struct {
 
 const defaultSegmentBytes = 20 << 20
 
-// Local is a Log on this machine's disk. The directory's lock is its fence: one
+// Local is a Log and a SnapshotStore on this machine's disk. The directory's lock is its fence: one
 // process at a time has it, and counts its epoch one up.
 //
 // Who checks what: Claim reads the last segment, to learn where the log ends.
@@ -62,6 +63,8 @@ type Local struct {
 	mu     sync.Mutex // also held while the directory is synced: who fails, fails all
 	opened bool       // guarded by mu: out is open
 	failed error      // guarded by mu: why nothing is ever written again
+
+	snapshotsFailed error // guarded by mu: why no snapshot is
 }
 
 // OpenLocal makes and locks the data directory. Its error names the path; a
@@ -126,7 +129,12 @@ func (l *Local) Claim(shard uint16) (Claim, error) {
 		if shard != l.claim.Shard {
 			return Claim{}, fmt.Errorf("shard %d: this log has claimed shard %d", shard, l.claim.Shard)
 		}
+		segments, err := listSegments(l.shardDir)
+		if err != nil {
+			return Claim{}, err
+		}
 		l.claim.Epoch++
+		l.claim.First = firstOf(segments, l.claim.Next)
 		l.appended = false
 		return l.claim, nil
 	}
@@ -143,8 +151,16 @@ func (l *Local) Claim(shard uint16) (Claim, error) {
 		return Claim{}, err
 	}
 	l.shardDir, l.segments = dir, segments
-	l.claim = Claim{Shard: shard, Epoch: epoch + 1, Next: next}
+	l.claim = Claim{Shard: shard, Epoch: epoch + 1, First: firstOf(segments, next), Next: next}
 	return l.claim, nil
+}
+
+// firstOf returns the number of the oldest frame, next if there is none.
+func firstOf(segments []segment, next uint64) uint64 {
+	if len(segments) == 0 {
+		return next
+	}
+	return segments[0].first
 }
 
 // findEnd reads the last segment, and keeps it for Replay. If it is empty, the

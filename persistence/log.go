@@ -40,6 +40,7 @@ type Log interface {
 type Claim struct {
 	Shard uint16
 	Epoch uint64 // counted from 1
+	First uint64 // number of the oldest frame that the log has, Next if it has none
 	Next  uint64 // number of the next frame, from 1
 }
 

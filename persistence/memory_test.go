@@ -1,7 +1,11 @@
 package persistence
 
 import (
+	"bytes"
 	"errors"
+	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -41,7 +45,7 @@ func (l *memoryLog) Claim(shard uint16) (Claim, error) {
 		}
 		epoch = max(epoch, frame.Epoch)
 	}
-	l.claim = Claim{Shard: shard, Epoch: epoch + 1, Next: next}
+	l.claim = Claim{Shard: shard, Epoch: epoch + 1, First: 1, Next: next}
 	l.claimed, l.appended = true, false
 	return l.claim, nil
 }
@@ -86,9 +90,12 @@ func (l *memoryLog) Append(seq uint64, frame []byte) error {
 	l.appended = true
 	kept := append([]byte(nil), frame...)
 	if l.gate != nil {
+		l.mu.Unlock() // a TruncateFront may run beside it
 		l.gate.arrived <- kept
-		if l.failed = <-l.gate.outcome; l.failed != nil {
-			return l.failed
+		err := <-l.gate.outcome
+		l.mu.Lock()
+		if l.failed = err; err != nil {
+			return err
 		}
 	}
 	l.store.frames = append(l.store.frames, kept)
@@ -114,3 +121,68 @@ func (l *memoryLog) Close() error {
 	l.closed = true
 	return nil
 }
+
+// memorySnapshots is a SnapshotStore in memory.
+type memorySnapshots struct {
+	mu   sync.Mutex
+	kept map[uint64][]byte // guarded by mu
+}
+
+func (m *memorySnapshots) Snapshots() ([]uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.kept)), nil
+}
+
+func (m *memorySnapshots) CreateSnapshot(next uint64) (SnapshotWriter, error) {
+	return &bufferSnapshot{store: m, next: next}, nil
+}
+
+func (m *memorySnapshots) OpenSnapshot(next uint64) (SnapshotReader, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	content, ok := m.kept[next]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return memorySnapshot{bytes.NewReader(content)}, nil
+}
+
+func (m *memorySnapshots) RemoveSnapshot(next uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.kept[next]; !ok {
+		return fs.ErrNotExist
+	}
+	delete(m.kept, next)
+	return nil
+}
+
+// bufferSnapshot is a snapshot in memory that is written, and then read itself or
+// put into a store.
+type bufferSnapshot struct {
+	bytes.Buffer
+	store *memorySnapshots
+	next  uint64
+}
+
+func (b *bufferSnapshot) Commit() error {
+	b.store.mu.Lock()
+	defer b.store.mu.Unlock()
+	if b.store.kept == nil {
+		b.store.kept = map[uint64][]byte{}
+	}
+	b.store.kept[b.next] = slices.Clone(b.Bytes())
+	return nil
+}
+
+func (b *bufferSnapshot) Abort() error { return nil }
+
+func (b *bufferSnapshot) OpenSnapshot(uint64) (SnapshotReader, error) {
+	return memorySnapshot{bytes.NewReader(b.Bytes())}, nil
+}
+
+type memorySnapshot struct{ *bytes.Reader }
+
+func (memorySnapshot) Close() error { return nil }
+func (memorySnapshot) Name() string { return "memory" }

@@ -153,7 +153,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err != nil {
 		return err
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local, MaxQueuedRecords: s.queue, Logger: log})
+	journal, err := persistence.Open(persistence.Config{Log: local, Snapshots: local, MaxQueuedRecords: s.queue, Logger: log})
 	if err != nil {
 		return errors.Join(err, local.Close())
 	}

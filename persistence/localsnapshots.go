@@ -1,0 +1,218 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// temporary ends the name of a snapshot that is being written. What has such a
+// name when the next one begins was left by a crash.
+const temporary = ".tmp"
+
+// syncEvery is how much of a snapshot is written before it is synced: as much as
+// may stand in the way of the log's next sync.
+const syncEvery = 2 << 20
+
+func snapshotDir(dir string, shard uint16) string {
+	return filepath.Join(dir, "snapshot", fmt.Sprintf("%04d", shard))
+}
+
+func snapshotName(next uint64) string { return segmentName(next) }
+
+// listSnapshots returns the names of the snapshots in dir, oldest first, none if
+// it does not exist.
+func listSnapshots(dir string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir) // sorted
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the snapshots: %w", err)
+	}
+	var snapshots []uint64
+	for _, entry := range entries {
+		next, err := strconv.ParseUint(entry.Name(), 10, 64)
+		if entry.Type().IsRegular() && err == nil && next > 0 && entry.Name() == snapshotName(next) {
+			snapshots = append(snapshots, next)
+		}
+	}
+	return snapshots, nil
+}
+
+// snapshots returns the directory of the claimed shard's snapshots.
+func (l *Local) snapshots() (string, error) {
+	if l.shardDir == "" {
+		return "", errNotClaimed
+	}
+	return snapshotDir(l.dir, l.claim.Shard), nil
+}
+
+// Snapshots implements SnapshotStore.
+func (l *Local) Snapshots() ([]uint64, error) {
+	dir, err := l.snapshots()
+	if err != nil {
+		return nil, err
+	}
+	return listSnapshots(dir)
+}
+
+// CreateSnapshot implements SnapshotStore.
+func (l *Local) CreateSnapshot(next uint64) (SnapshotWriter, error) {
+	dir, err := l.snapshots()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	failed := errors.Join(l.failed, l.snapshotsFailed)
+	l.mu.Unlock()
+	if failed != nil {
+		return nil, failed
+	}
+	if err := l.makeDir(dir); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the snapshots: %w", err)
+	}
+	for _, entry := range left {
+		if strings.HasSuffix(entry.Name(), temporary) {
+			if err := l.files.remove(filepath.Join(dir, entry.Name())); err != nil {
+				return nil, fmt.Errorf("remove an unfinished snapshot: %w", err)
+			}
+		}
+	}
+	w := &localSnapshot{local: l, dir: dir, path: filepath.Join(dir, snapshotName(next))}
+	if w.file, err = l.files.create(w.path + temporary); err != nil {
+		return nil, fmt.Errorf("create a snapshot: %w", err)
+	}
+	return w, nil
+}
+
+// OpenSnapshot implements SnapshotStore.
+func (l *Local) OpenSnapshot(next uint64) (SnapshotReader, error) {
+	dir, err := l.snapshots()
+	if err != nil {
+		return nil, err
+	}
+	return openSnapshotFile(filepath.Join(dir, snapshotName(next)))
+}
+
+// RemoveSnapshot implements SnapshotStore.
+func (l *Local) RemoveSnapshot(next uint64) error {
+	dir, err := l.snapshots()
+	if err != nil {
+		return err
+	}
+	return l.files.remove(filepath.Join(dir, snapshotName(next)))
+}
+
+// localSnapshot is a snapshot that is written to a file.
+type localSnapshot struct {
+	local    *Local
+	dir      string
+	path     string // its name once it is whole
+	file     newFile
+	unsynced int
+	done     bool // committed or aborted
+}
+
+// Write implements SnapshotWriter. It leaves the log the room of its next segment:
+// a disk that is full ends the service, a missing snapshot does not.
+func (w *localSnapshot) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		chunk := rest[:min(len(rest), syncEvery-w.unsynced)]
+		n, err := w.file.Write(chunk)
+		if err != nil {
+			return len(p) - len(rest) + n, fmt.Errorf("write %s: %w", w.path, err)
+		}
+		rest = rest[n:]
+		if w.unsynced += n; w.unsynced == syncEvery {
+			if err := w.sync(); err != nil {
+				return len(p) - len(rest), err
+			}
+		}
+	}
+	return len(p), nil
+}
+
+func (w *localSnapshot) sync() error {
+	if err := w.file.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", w.path, err)
+	}
+	w.unsynced = 0
+	free, err := w.local.files.free(w.dir)
+	if err != nil {
+		return fmt.Errorf("free space of %s: %w", w.dir, err)
+	}
+	if free < uint64(w.local.segmentBytes) {
+		return fmt.Errorf("%w: %d bytes are free in %s, the log's next segment takes %d", ErrNoRoom, free, w.dir, w.local.segmentBytes)
+	}
+	return nil
+}
+
+// ErrNoRoom is why a snapshot is given up that would take the log's room.
+var ErrNoRoom = errors.New("no room for a snapshot beside the log")
+
+// Commit implements SnapshotWriter. Whether a name is on disk is unknown once a
+// sync of its directory has failed, so then there are no more snapshots until the
+// service is started anew; the log, which has a directory of its own, goes on.
+func (w *localSnapshot) Commit() error {
+	if err := w.sync(); err != nil {
+		return err
+	}
+	if err := w.file.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", w.path, err)
+	}
+	if err := w.local.files.rename(w.path+temporary, w.path); err != nil {
+		return fmt.Errorf("rename a snapshot: %w", err)
+	}
+	w.done = true
+	if err := w.local.files.syncDir(w.dir); err != nil {
+		err = fmt.Errorf("sync %s, no more snapshots are taken: %w", w.dir, err)
+		w.local.mu.Lock()
+		w.local.snapshotsFailed = err
+		w.local.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// Abort implements SnapshotWriter.
+func (w *localSnapshot) Abort() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	err := w.file.Close()
+	if errors.Is(err, fs.ErrClosed) { // by Commit
+		err = nil
+	}
+	return errors.Join(err, w.local.files.remove(w.path+temporary))
+}
+
+// snapshotFile is a snapshot on disk.
+type snapshotFile struct {
+	*os.File
+	size int64
+}
+
+func openSnapshotFile(path string) (SnapshotReader, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", err)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return snapshotFile{file, info.Size()}, nil
+}
+
+// Size implements SnapshotReader.
+func (f snapshotFile) Size() int64 { return f.size }
