@@ -134,3 +134,34 @@ func BenchmarkReplay(b *testing.B) {
 		b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "records/s")
 	}
 }
+
+// BenchmarkLoadSnapshot loads 200,000 entries of 500 bytes with two workers; an
+// operation is an entry.
+func BenchmarkLoadSnapshot(b *testing.B) {
+	const entries = 200_000
+	dir := b.TempDir()
+	j := startLocal(b, LocalConfig{Dir: dir})
+	entry := make([]byte, 500)
+	if _, err := j.Snapshot(b.Context(), func(add func([]byte) error) error {
+		for range entries {
+			if err := add(entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	closeJournal(b, j)
+	b.SetBytes(int64(len(entry)))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for read := 0; read < b.N; read += entries {
+		j := openJournal(b, LocalConfig{Dir: dir})
+		if _, found, err := j.LoadSnapshot(2, func(int, []byte) error { return nil }); err != nil || !found {
+			b.Fatal(found, err)
+		}
+		closeJournal(b, j)
+		b.ReportMetric(float64(read+entries)/b.Elapsed().Seconds(), "entries/s")
+	}
+}

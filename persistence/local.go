@@ -169,7 +169,7 @@ func (l *Local) findEnd(dir string, shard uint16, segments []segment) (next, epo
 	next, l.torn = 1, nil
 	for i := len(segments) - 1; i >= 0 && epoch == 0; i-- {
 		last := i == len(segments)-1
-		buf, err := loadSegment(segments[i])
+		buf, err := loadSegment(segments[i], nil)
 		if err != nil {
 			return 0, 0, fmt.Errorf("read a segment: %w", err)
 		}
@@ -201,7 +201,7 @@ func (l *Local) Replay(from uint64, fn func(seq uint64, frame []byte) error) err
 	if l.appended {
 		return errors.New("the log can't be replayed once it was appended to")
 	}
-	segments, load := l.segments, l.loadChecked
+	segments, load := l.segments, segmentLoader(l.loadChecked)
 	if l.out != nil { // claimed again
 		var err error
 		if segments, err = listSegments(l.shardDir); err != nil {
@@ -230,11 +230,11 @@ func (l *Local) Replay(from uint64, fn func(seq uint64, frame []byte) error) err
 var errNotClaimed = errors.New("the log has not been claimed")
 
 // loadChecked returns the last segment as Claim has found it, any other from disk.
-func (l *Local) loadChecked(s segment) ([]byte, error) {
+func (l *Local) loadChecked(s segment, buf []byte) ([]byte, error) {
 	if s == l.segments[len(l.segments)-1] {
 		return l.tail, nil
 	}
-	return loadSegment(s)
+	return loadSegment(s, buf)
 }
 
 // Bytes returns how many bytes the log takes on disk. It may be called from any

@@ -129,12 +129,15 @@ func (r *segmentReader) damage(reason string) *DamageError {
 }
 
 // walk reads a log from its first segment to its last, checks every frame of it,
-// and calls fn with those from number from on. load returns a segment's bytes. A
-// torn tail ends it without an error and is returned.
-func walk(dir string, shard uint16, segments []segment, load func(segment) ([]byte, error), from uint64, fn func(entry) error) (*Tail, error) {
+// and calls fn with those from number from on. load returns a segment's bytes, for
+// which it may use the buffer that it is given; it runs one segment ahead. A torn
+// tail ends the walk without an error and is returned.
+func walk(dir string, shard uint16, segments []segment, load segmentLoader, from uint64, fn func(entry) error) (*Tail, error) {
 	var epoch uint64
+	ahead := startReadAhead(segments, load)
+	defer ahead.stop()
 	for i, s := range segments {
-		buf, err := load(s)
+		buf, err := ahead.next()
 		if err != nil {
 			return nil, fmt.Errorf("read a segment: %w", err)
 		}
@@ -179,4 +182,3 @@ func noEpoch(dir string, next uint64) *DamageError {
 	return &DamageError{File: dir, Entry: next - 1, Reason: "no segment has this entry, which knows the last epoch"}
 }
 
-func loadSegment(s segment) ([]byte, error) { return os.ReadFile(s.path) }
