@@ -121,8 +121,9 @@ func (l *Local) write(seq uint64, frame []byte) error {
 
 // TruncateFront implements Log. It may be called from any goroutine after Claim.
 //
-// It removes whole segments only, oldest first, so that a crash in between leaves
-// a log without a gap, and removes them itself: tidwall/wal would copy a part of
+// It removes whole segments only, oldest first, and each for good before the next:
+// a disk may keep any of several changes to a directory that was not synced, and
+// the log would have a gap. It removes them itself: tidwall/wal would copy a part of
 // one while appends wait, and never reads an old segment here. The last two stay,
 // one of which has the newest frame, which knows the epoch. Nothing is removed
 // before the first Append.
@@ -139,17 +140,16 @@ func (l *Local) TruncateFront(seq uint64) error {
 	if err != nil {
 		return err
 	}
-	n := 0
-	for n+2 < len(segments) && segments[n+1].first <= seq {
-		if err := l.files.remove(segments[n].path); err != nil {
+	for len(segments) > 2 && segments[1].first <= seq {
+		if err := l.files.remove(segments[0].path); err != nil {
 			return fmt.Errorf("remove a segment: %w", err)
 		}
-		n++
+		if err := l.syncDir(l.shardDir); err != nil {
+			return err
+		}
+		segments = segments[1:]
 	}
-	if n == 0 {
-		return nil
-	}
-	return l.syncDir(l.shardDir)
+	return nil
 }
 
 // syncDir syncs a directory. A failure is everybody's: the kernel tells of it

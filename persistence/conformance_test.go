@@ -3,6 +3,7 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"testing"
 )
@@ -246,5 +247,128 @@ func TestMemoryLogIsALog(t *testing.T) {
 	testLog(t, func(t *testing.T) func() Log {
 		store := &memoryStore{}
 		return func() Log { return &memoryLog{store: store} }
+	})
+}
+
+// testSnapshotStore is what every SnapshotStore must do. newStore makes an empty
+// store and returns how to open it, as often as the one before was closed.
+func testSnapshotStore(t *testing.T, newStore func(t *testing.T) (open func() (SnapshotStore, func()))) {
+	write := func(t *testing.T, store SnapshotStore, next uint64, content string) SnapshotWriter {
+		t.Helper()
+		w, err := store.CreateSnapshot(next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{content[:len(content)/2], content[len(content)/2:]} {
+			if n, err := w.Write([]byte(part)); err != nil || n != len(part) {
+				t.Fatalf("wrote %d of %d bytes: %v", n, len(part), err)
+			}
+		}
+		return w
+	}
+	wantNames := func(t *testing.T, store SnapshotStore, want ...uint64) {
+		t.Helper()
+		got, err := store.Snapshots()
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("snapshots %v, %v, want %v", got, err, want)
+		}
+	}
+
+	t.Run("what is committed is there, oldest first, also after reopening", func(t *testing.T) {
+		open := newStore(t)
+		store, closeStore := open()
+		wantNames(t, store)
+		for _, next := range []uint64{5, 100, 20} {
+			if err := write(t, store, next, fmt.Sprint("snapshot ", next)).Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closeStore()
+		store, closeStore = open()
+		defer closeStore()
+		wantNames(t, store, 5, 20, 100)
+		in, err := store.OpenSnapshot(20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := make([]byte, in.Size())
+		if _, err := in.ReadAt(content, 0); err != nil || string(content) != "snapshot 20" || in.Name() == "" {
+			t.Errorf("%q, %v, %q", content, err, in.Name())
+		}
+		if err := in.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	t.Run("what is not committed is not there", func(t *testing.T) {
+		open := newStore(t)
+		store, closeStore := open()
+		aborted := write(t, store, 5, "aborted")
+		wantNames(t, store)
+		if err := aborted.Abort(); err != nil {
+			t.Error(err)
+		}
+		write(t, store, 6, "left behind")
+		closeStore()
+		store, closeStore = open()
+		defer closeStore()
+		wantNames(t, store)
+		if err := write(t, store, 6, "whole").Commit(); err != nil {
+			t.Error(err)
+		}
+		wantNames(t, store, 6)
+	})
+
+	t.Run("an abort after the commit changes nothing", func(t *testing.T) {
+		store, closeStore := newStore(t)()
+		defer closeStore()
+		w := write(t, store, 5, "x")
+		if err := errors.Join(w.Commit(), w.Abort()); err != nil {
+			t.Error(err)
+		}
+		wantNames(t, store, 5)
+	})
+
+	t.Run("one of the same name is replaced, another is removed", func(t *testing.T) {
+		store, closeStore := newStore(t)()
+		defer closeStore()
+		for _, content := range []string{"first", "second one"} {
+			if err := write(t, store, 5, content).Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if in, err := store.OpenSnapshot(5); err != nil || in.Size() != int64(len("second one")) {
+			t.Error(in, err)
+		} else if err := in.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := store.RemoveSnapshot(5); err != nil {
+			t.Error(err)
+		}
+		wantNames(t, store)
+		if _, err := store.OpenSnapshot(5); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("opened: %v", err)
+		}
+		if err := store.RemoveSnapshot(5); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("removed again: %v", err)
+		}
+	})
+}
+
+func TestLocalIsASnapshotStore(t *testing.T) {
+	testSnapshotStore(t, func(t *testing.T) func() (SnapshotStore, func()) {
+		dir := t.TempDir()
+		return func() (SnapshotStore, func()) {
+			local := openLocal(t, LocalConfig{Dir: dir, syncEvery: 3})
+			claim(t, local)
+			return local, func() { closeLog(t, local) }
+		}
+	})
+}
+
+func TestMemorySnapshotsAreASnapshotStore(t *testing.T) {
+	testSnapshotStore(t, func(t *testing.T) func() (SnapshotStore, func()) {
+		store := &memorySnapshots{}
+		return func() (SnapshotStore, func()) { return store, func() {} }
 	})
 }

@@ -25,6 +25,9 @@ type LocalConfig struct {
 
 	// files stands between the log and its files. Default: the real ones.
 	files files
+	// syncEvery is how much of a snapshot is written before it is synced. Default
+	// 2 MiB.
+	syncEvery int
 }
 
 const defaultSegmentBytes = 20 << 20
@@ -64,7 +67,9 @@ type Local struct {
 	opened bool       // guarded by mu: out is open
 	failed error      // guarded by mu: why nothing is ever written again
 
-	snapshotsFailed error // guarded by mu: why no snapshot is
+	syncEvery       int   // bytes
+	snapshotsOpened bool  // for the one snapshot at a time: its directory is durable
+	snapshotsFailed error // guarded by mu: why no more snapshots are written
 }
 
 // OpenLocal makes and locks the data directory. Its error names the path; a
@@ -82,7 +87,10 @@ func OpenLocal(cfg LocalConfig) (*Local, error) {
 	if cfg.files == nil {
 		cfg.files = osFiles{}
 	}
-	l := &Local{dir: cfg.Dir, log: cfg.Logger, files: cfg.files, segmentBytes: cfg.SegmentBytes}
+	if cfg.syncEvery == 0 {
+		cfg.syncEvery = defaultSyncEvery
+	}
+	l := &Local{dir: cfg.Dir, log: cfg.Logger, files: cfg.files, segmentBytes: cfg.SegmentBytes, syncEvery: cfg.syncEvery}
 	if err := l.makeDir(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}

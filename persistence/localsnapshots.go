@@ -14,9 +14,9 @@ import (
 // name when the next one begins was left by a crash.
 const temporary = ".tmp"
 
-// syncEvery is how much of a snapshot is written before it is synced: as much as
-// may stand in the way of the log's next sync.
-const syncEvery = 2 << 20
+// defaultSyncEvery is how much of a snapshot is written before it is synced: as
+// much as may stand in the way of the log's next sync.
+const defaultSyncEvery = 2 << 20
 
 func snapshotDir(dir string, shard uint16) string {
 	return filepath.Join(dir, "snapshot", fmt.Sprintf("%04d", shard))
@@ -73,8 +73,8 @@ func (l *Local) CreateSnapshot(next uint64) (SnapshotWriter, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	if err := l.makeDir(dir); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+	if err := l.openSnapshots(dir); err != nil {
+		return nil, err
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil {
@@ -92,6 +92,37 @@ func (l *Local) CreateSnapshot(next uint64) (SnapshotWriter, error) {
 		return nil, fmt.Errorf("create a snapshot: %w", err)
 	}
 	return w, nil
+}
+
+// openSnapshots makes the directory and, once in the life of a process, what leads
+// to it durable, which the one before may have failed to do: the log is truncated
+// because of what is in there.
+func (l *Local) openSnapshots(dir string) error {
+	if l.snapshotsOpened {
+		return nil
+	}
+	err := l.makeDir(dir)
+	for _, dir := range []string{dir, filepath.Dir(dir), l.dir} {
+		if err == nil {
+			err = l.files.syncDir(dir)
+		}
+	}
+	if err != nil {
+		return l.failSnapshots(err)
+	}
+	l.snapshotsOpened = true
+	return nil
+}
+
+// failSnapshots ends the snapshots, but not the log, because of a directory that
+// could not be synced: the kernel tells of it once, so what names are on disk is
+// unknown until the service is started anew.
+func (l *Local) failSnapshots(cause error) error {
+	err := fmt.Errorf("the snapshots' directory failed, no more are taken: %w", cause)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.snapshotsFailed = err
+	return err
 }
 
 // OpenSnapshot implements SnapshotStore.
@@ -126,13 +157,13 @@ type localSnapshot struct {
 // a disk that is full ends the service, a missing snapshot does not.
 func (w *localSnapshot) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
-		chunk := rest[:min(len(rest), syncEvery-w.unsynced)]
+		chunk := rest[:min(len(rest), w.local.syncEvery-w.unsynced)]
 		n, err := w.file.Write(chunk)
 		if err != nil {
 			return len(p) - len(rest) + n, fmt.Errorf("write %s: %w", w.path, err)
 		}
 		rest = rest[n:]
-		if w.unsynced += n; w.unsynced == syncEvery {
+		if w.unsynced += n; w.unsynced == w.local.syncEvery {
 			if err := w.sync(); err != nil {
 				return len(p) - len(rest), err
 			}
@@ -159,9 +190,7 @@ func (w *localSnapshot) sync() error {
 // ErrNoRoom is why a snapshot is given up that would take the log's room.
 var ErrNoRoom = errors.New("no room for a snapshot beside the log")
 
-// Commit implements SnapshotWriter. Whether a name is on disk is unknown once a
-// sync of its directory has failed, so then there are no more snapshots until the
-// service is started anew; the log, which has a directory of its own, goes on.
+// Commit implements SnapshotWriter.
 func (w *localSnapshot) Commit() error {
 	if err := w.sync(); err != nil {
 		return err
@@ -174,11 +203,7 @@ func (w *localSnapshot) Commit() error {
 	}
 	w.done = true
 	if err := w.local.files.syncDir(w.dir); err != nil {
-		err = fmt.Errorf("sync %s, no more snapshots are taken: %w", w.dir, err)
-		w.local.mu.Lock()
-		w.local.snapshotsFailed = err
-		w.local.mu.Unlock()
-		return err
+		return w.local.failSnapshots(err)
 	}
 	return nil
 }

@@ -181,4 +181,3 @@ func walk(dir string, shard uint16, segments []segment, load segmentLoader, from
 func noEpoch(dir string, next uint64) *DamageError {
 	return &DamageError{File: dir, Entry: next - 1, Reason: "no segment has this entry, which knows the last epoch"}
 }
-

@@ -493,3 +493,49 @@ func FuzzSnapshot(f *testing.F) {
 		}
 	})
 }
+
+func TestSnapshotsEndWithTheSyncOfTheirDirectoryAndTheJournalGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	files := &faultyFiles{}
+	local := openLocal(t, LocalConfig{Dir: dir, files: files})
+	j := startJournal(t, Config{Log: local, Snapshots: local})
+	fault := errors.New("input/output error")
+	files.failDir = fault
+	for range 2 { // the second time it would succeed
+		if _, err := j.Snapshot(t.Context(), fillWith("x")); !errors.Is(err, fault) {
+			t.Errorf("error %v, want %v", err, fault)
+		}
+	}
+	commit(t, j, "goes on")
+	closeJournal(t, j)
+
+	files = &faultyFiles{}
+	local = openLocal(t, LocalConfig{Dir: dir, files: files})
+	j = startJournal(t, Config{Log: local, Snapshots: local})
+	before := files.dirSyncs[dir]
+	takeSnapshot(t, j, "x")
+	for path, want := range map[string]int{dir: before + 1, filepath.Join(dir, "snapshot"): 1} {
+		if got := files.dirSyncs[path]; got < want {
+			t.Errorf("%s was synced %d times, want %d", path, got, want)
+		}
+	}
+	closeJournal(t, j)
+}
+
+func TestSnapshotLeavesTheLogItsRoom(t *testing.T) {
+	dir := t.TempDir()
+	j := startLocal(t, LocalConfig{Dir: dir, files: &fullFiles{}})
+	if _, err := j.Snapshot(t.Context(), fillWith("x")); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("error %v, want ErrNoRoom", err)
+	}
+	if left := snapshotsOf(t, dir); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+	commit(t, j, "goes on")
+	closeJournal(t, j)
+}
+
+// fullFiles have room for less than a segment.
+type fullFiles struct{ osFiles }
+
+func (fullFiles) free(string) (uint64, error) { return defaultSegmentBytes - 1, nil }
