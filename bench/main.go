@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "streams" {
+		exit(streams(os.Args[2:]))
+	}
 	connections := flag.Int("connections", 256, "connections, each with one request under way")
 	users := flag.Int("users", 10_000, "users, spread over the connections")
 	rounds := flag.Int("rounds", 5, "interleaved rounds of which the median counts")
