@@ -3,7 +3,7 @@
 BIN     := bin/exchange
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: run build test lint bench fuzz clean
+.PHONY: run build test lint bench fuzz docs-viewer clean
 
 ## run: build the service and serve on 127.0.0.1:8080 in demo mode, data in ./data
 run: build
@@ -36,6 +36,11 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
 	done
+
+## docs-viewer: fetch the viewer of /api/docs again, from npm
+VIEWER_VERSION ?= 5.35.0
+docs-viewer:
+	httpapi/web/docs/fetch.sh $(VIEWER_VERSION)
 
 clean:
 	rm -rf bin
