@@ -39,8 +39,9 @@ type streams struct {
 	group sync.WaitGroup
 
 	mu      sync.Mutex
-	open    int  // guarded by mu
-	stopped bool // guarded by mu
+	open    int                   // guarded by mu
+	conns   map[net.Conn]struct{} // guarded by mu; of those that run
+	stopped bool                  // guarded by mu
 }
 
 // enter counts a stream in, unless there are too many or the server stops.
@@ -55,9 +56,18 @@ func (s *streams) enter() bool {
 	return true
 }
 
-func (s *streams) leave() {
+// began notes the connection of a stream that was let in.
+func (s *streams) began(conn net.Conn) {
+	s.mu.Lock()
+	s.conns[conn] = struct{}{}
+	s.mu.Unlock()
+}
+
+// leave counts out a stream; conn is nil where it never began.
+func (s *streams) leave(conn net.Conn) {
 	s.mu.Lock()
 	s.open--
+	delete(s.conns, conn)
 	s.mu.Unlock()
 	s.group.Done()
 }
@@ -74,6 +84,9 @@ func (s *streams) stop(ctx context.Context) error {
 	if !s.stopped {
 		s.stopped = true
 		close(s.ended)
+		for conn := range s.conns { // one may be waiting for a slow reader
+			_ = conn.SetWriteDeadline(time.Unix(1, 0))
+		}
 	}
 	s.mu.Unlock()
 	finished := make(chan struct{})
@@ -120,7 +133,7 @@ func (s *Server) events(r *request) error {
 	}
 	watcher, err := s.exchange.Watch(&r.session)
 	if err != nil {
-		s.streams.leave()
+		s.streams.leave(nil)
 		if errors.Is(err, actors.ErrTooManyWatchers) {
 			return &Problem{Status: fasthttp.StatusTooManyRequests, Code: "too_many_streams", Title: "Too many streams",
 				Detail: strconv.Itoa(actors.MaxWatchers) + " streams of a user are the most there can be; close one", RetryAfter: 5}
@@ -152,7 +165,8 @@ func (s *Server) events(r *request) error {
 // stops.
 func (st *stream) run(head, last string) {
 	s := st.server
-	defer s.streams.leave()
+	s.streams.began(st.conn)
+	defer s.streams.leave(st.conn)
 	defer st.watcher.Close()
 	defer st.conn.Close()
 	go st.read()
@@ -211,8 +225,13 @@ func (st *stream) read() {
 // given up.
 func (st *stream) send(b *[]byte) bool {
 	_ = st.conn.SetWriteDeadline(time.Now().Add(st.server.cfg.WriteTimeout))
+	defer st.server.buffers.Put(b)
+	select {
+	case <-st.server.streams.ended: // and the deadline that stop set is overwritten
+		return false
+	default:
+	}
 	_, err := st.conn.Write(*b)
-	st.server.buffers.Put(b)
 	return err == nil
 }
 

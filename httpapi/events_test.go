@@ -454,6 +454,35 @@ func TestAReaderThatStopsReadingIsDropped(t *testing.T) {
 	}
 }
 
+func TestAStopDoesNotWaitForASlowReader(t *testing.T) {
+	l := startLive(t, t.TempDir(), func(c *Config, _ *actors.Config) { c.WriteTimeout = time.Hour })
+	id, token := l.login("aitbc1wallet_stop")
+	session, ok := l.exchange.Authenticate([]byte(token))
+	if !ok {
+		t.Fatal("the session is not live")
+	}
+	watcher, err := l.exchange.Watch(&session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, client := net.Pipe() // which holds nothing: the first write waits
+	defer client.Close()
+	if !l.server.streams.enter() {
+		t.Fatal("the stream is refused")
+	}
+	st := &stream{server: l.server, watcher: watcher, conn: server, gone: make(chan struct{})}
+	go st.run(eventsHead, "")
+	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil { // it is writing, and the rest is not read
+		t.Fatal(err)
+	}
+	l.open(id, token, "").expect("position")
+	begun := time.Now()
+	l.stop()
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}
+
 func TestALongDifferenceIsAReset(t *testing.T) {
 	l := startLive(t, t.TempDir(), nil)
 	id, token := l.login("aitbc1wallet_many")

@@ -98,7 +98,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, exchange: cfg.Exchange, log: cfg.Logger, idPrefix: hex.EncodeToString(prefix[:]) + "-"}
 	s.requests.New = func() any { return &request{server: s} }
-	s.streams.limit, s.streams.ended = cfg.MaxStreams, make(chan struct{})
+	s.streams.limit, s.streams.ended, s.streams.conns = cfg.MaxStreams, make(chan struct{}), make(map[net.Conn]struct{})
 	s.buffers.New = func() any { return new([]byte) }
 	s.started = time.Now()
 	s.routes = newRouter(s.table())
