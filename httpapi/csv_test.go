@@ -51,6 +51,9 @@ func TestTheCSVHasTheLinesOfTheHistoryThatTheFilterSelects(t *testing.T) {
 	if !bytes.Contains(content, []byte("\"'=HYPERLINK(\"\"http://x\"\"), second line\"")) {
 		t.Errorf("the note is written as %s", content)
 	}
+	if _, nothing := l.do("HEAD", "/api/users/"+id+"/transactions.csv", token, "", 200); len(nothing) != 0 {
+		t.Errorf("HEAD is answered with %s", nothing)
+	}
 	l.do("GET", "/api/users/"+id+"/transactions.csv?limit=1", token, "", 400)
 	other, _ := l.login("aitbc1wallet_other")
 	l.do("GET", "/api/users/"+other+"/transactions.csv", token, "", 403)
