@@ -17,6 +17,8 @@ type Candle struct {
 	Close     Trade
 	Volume    account.Money // AITBC
 	VolumeBTC account.Money // satoshi
+
+	openAt, closeAt account.Time
 }
 
 // series keeps the latest candles of one length, and so a bounded time: a ring by
@@ -37,7 +39,8 @@ const (
 	dayCandles    = 10 * 366
 )
 
-// traded adds a trade. One that is older than the ring is left out.
+// traded adds a trade. One that is older than the ring is left out. The order in
+// which trades come does not matter, but for those of the same microsecond.
 func (s *series) traded(t Trade, at account.Time) {
 	start := at - at%s.length
 	c := &s.ring[int64(start/s.length)%int64(len(s.ring))]
@@ -45,9 +48,14 @@ func (s *series) traded(t Trade, at account.Time) {
 	case start < c.Start:
 		return
 	case start > c.Start:
-		*c = Candle{Start: start, Open: t, High: t, Low: t}
+		*c = Candle{Start: start, Open: t, High: t, Low: t, openAt: at}
 	}
-	c.Close = t
+	if at < c.openAt {
+		c.Open, c.openAt = t, at
+	}
+	if at >= c.closeAt {
+		c.Close, c.closeAt = t, at
+	}
 	if higher(t, c.High) {
 		c.High = t
 	}
@@ -90,7 +98,7 @@ func (s *series) latest(now, length account.Time, limit int) []Candle {
 
 // merge adds a later candle.
 func (c *Candle) merge(later *Candle) {
-	c.Close = later.Close
+	c.Close, c.closeAt = later.Close, later.closeAt
 	if higher(later.High, c.High) {
 		c.High = later.High
 	}

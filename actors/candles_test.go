@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -25,15 +26,15 @@ func TestCandlesAreWhatTheTradesSay(t *testing.T) {
 
 	got := s.latest(now, minute, 100)
 	want := []Candle{
-		{start, Trade{100, 10}, Trade{200, 60}, Trade{300, 15}, Trade{300, 15}, 600, 85},
-		{start + minute, Trade{100, 20}, Trade{100, 20}, Trade{100, 20}, Trade{100, 20}, 100, 20},
-		{start + 7*minute, Trade{100, 10}, Trade{100, 10}, Trade{100, 10}, Trade{100, 10}, 100, 10},
+		{Start: start, Open: Trade{100, 10}, High: Trade{200, 60}, Low: Trade{300, 15}, Close: Trade{300, 15}, Volume: 600, VolumeBTC: 85},
+		{Start: start + minute, Open: Trade{100, 20}, High: Trade{100, 20}, Low: Trade{100, 20}, Close: Trade{100, 20}, Volume: 100, VolumeBTC: 20},
+		{Start: start + 7*minute, Open: Trade{100, 10}, High: Trade{100, 10}, Low: Trade{100, 10}, Close: Trade{100, 10}, Volume: 100, VolumeBTC: 10},
 	}
 	compareCandles(t, got, want)
 	compareCandles(t, s.latest(now, minute, 1), want[2:])
 	compareCandles(t, s.latest(now, 5*minute, 100), []Candle{
-		{start, Trade{100, 10}, Trade{200, 60}, Trade{300, 15}, Trade{100, 20}, 700, 105},
-		{start + 5*minute, Trade{100, 10}, Trade{100, 10}, Trade{100, 10}, Trade{100, 10}, 100, 10},
+		{Start: start, Open: Trade{100, 10}, High: Trade{200, 60}, Low: Trade{300, 15}, Close: Trade{100, 20}, Volume: 700, VolumeBTC: 105},
+		{Start: start + 5*minute, Open: Trade{100, 10}, High: Trade{100, 10}, Low: Trade{100, 10}, Close: Trade{100, 10}, Volume: 100, VolumeBTC: 10},
 	})
 	compareCandles(t, s.latest(start+candleDay, minute, 100), want[1:])
 	compareCandles(t, s.latest(start+candleDay+8*minute, minute, 100), nil)
@@ -49,6 +50,7 @@ func compareCandles(t *testing.T, got, want []Candle) {
 		t.Fatalf("there are %d candles, want %d: %+v", len(got), len(want), got)
 	}
 	for i := range want {
+		got[i].openAt, got[i].closeAt = 0, 0 // told by the order of prices
 		if got[i] != want[i] {
 			t.Errorf("candle %d is %+v, want %+v", i, got[i], want[i])
 		}
@@ -58,6 +60,12 @@ func compareCandles(t *testing.T, got, want []Candle) {
 func TestALongerCandleIsTheSumOfTheShorterOnes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		minutes, hours := newSeries(time.Minute, minuteCandles), newSeries(time.Hour, hourCandles)
+		backwards := newSeries(time.Hour, hourCandles)
+		type dated struct {
+			Trade
+			at account.Time
+		}
+		var trades []dated
 		at := 20_000 * candleDay
 		var last account.Time
 		for range rapid.IntRange(1, 50).Draw(t, "trades") {
@@ -67,10 +75,17 @@ func TestALongerCandleIsTheSumOfTheShorterOnes(t *testing.T) {
 			}
 			minutes.traded(trade, at)
 			hours.traded(trade, at)
+			trades = append(trades, dated{trade, at})
 			last = at
-			at += account.Time(rapid.Int64Range(0, 20*60_000_000).Draw(t, "step"))
+			at += account.Time(rapid.Int64Range(1, 20*60_000_000).Draw(t, "step"))
+		}
+		for i := len(trades) - 1; i >= 0; i-- {
+			backwards.traded(trades[i].Trade, trades[i].at)
 		}
 		hour := account.Time(time.Hour / time.Microsecond)
+		if forth, back := hours.latest(last, hour, 1000), backwards.latest(last, hour, 1000); !slices.Equal(forth, back) {
+			t.Fatalf("the order of the trades changes the candles: %+v, %+v", forth, back)
+		}
 		// The minutes reach back 24 hours; what begins an hour in the middle is left out.
 		from := last - last%hour - 22*hour
 		after := func(list []Candle) (kept []Candle) {

@@ -75,9 +75,7 @@ func (m *market) traded(t Trade, at account.Time) {
 	number := int64(at / marketMinute)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range [...]*series{&m.minuteCandles, &m.hourCandles, &m.dayCandles} {
-		s.traded(t, at)
-	}
+	m.chart(t, at)
 	if at >= m.lastAt {
 		m.last, m.lastAt = t, at
 	}
@@ -98,6 +96,14 @@ func (m *market) traded(t Trade, at account.Time) {
 func (m *market) keepBefore(t Trade, number int64) {
 	if number >= m.beforeAt {
 		m.before, m.beforeAt = t, number
+	}
+}
+
+// chart adds a trade to the candles, in any order. The caller holds mu, or is
+// recovery.
+func (m *market) chart(t Trade, at account.Time) {
+	for _, s := range [...]*series{&m.minuteCandles, &m.hourCandles, &m.dayCandles} {
+		s.traded(t, at)
 	}
 }
 
