@@ -23,10 +23,6 @@ type historyFilter struct {
 	from, to account.Time // created at or after, and before
 }
 
-func (f *historyFilter) matches(t *account.Transaction) bool {
-	return (f.kind == 0 || t.Type == f.kind) && (f.status == 0 || t.Status == f.status)
-}
-
 // decodeFilter reads a filter, and the other parameters that a query may have.
 func decodeFilter(args *fasthttp.Args, others ...param) (f historyFilter, p *Problem) {
 	var kind, status string
@@ -67,31 +63,22 @@ func (s *Server) transactions(r *request) error {
 	if f.from == 0 && f.to == 0 {
 		total = uint64(state.Counts.Of(f.kind, f.status))
 	} else {
-		for n := oldest; n < newest; n++ {
-			if t, _ := state.History.At(n); f.matches(&t) {
-				total++
-			}
-		}
+		total = uint64(state.History.Count(oldest, newest, f.kind, f.status))
 	}
 
 	b := append(r.body[:0], '{')
 	b = appendUserID(b, "user_id", state.ID)
 	b = append(appendKey(b, "transactions"), '[')
-	first := newest
 	if cursor != 0 {
-		first = min(newest, uint32(cursor))
+		newest = min(newest, uint32(cursor)-1)
 	}
 	listed, next := 0, uint32(0)
-	for n := first; n > oldest; n-- {
-		t, _ := state.History.At(n - 1)
-		if !f.matches(&t) {
-			continue
-		}
+	for n, t := range state.History.Backward(oldest, newest, f.kind, f.status) {
 		if listed == limit {
-			next = n
+			next = n + 1
 			break
 		}
-		b = appendTransaction(b, account.TransactionID{User: state.ID, N: n - 1}, &t)
+		b = appendTransaction(b, account.TransactionID{User: state.ID, N: n}, &t)
 		listed++
 	}
 	b = append(b, ']')
@@ -106,27 +93,15 @@ func (s *Server) transactions(r *request) error {
 	return r.json(fasthttp.StatusOK)
 }
 
-// window returns the transactions that were created from and before to, as the
-// half-open range [oldest, newest): times in a history never go back.
+// window returns the numbers of the oldest and the newest of the transactions that
+// were created from and before to.
 func window(h *account.History, from, to account.Time) (oldest, newest uint32) {
-	first := func(at account.Time) uint32 {
-		low, high := uint32(1), h.Len()+1
-		for low < high {
-			middle := low + (high-low)/2
-			if t, _ := h.At(middle); t.CreatedAt < at {
-				low = middle + 1
-			} else {
-				high = middle
-			}
-		}
-		return low
-	}
-	oldest, newest = 1, h.Len()+1
+	oldest, newest = 1, h.Len()
 	if from != 0 {
-		oldest = first(from)
+		oldest = h.Since(from)
 	}
 	if to != 0 {
-		newest = max(oldest, first(to))
+		newest = h.Since(to) - 1
 	}
 	return oldest, newest
 }

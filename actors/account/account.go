@@ -44,6 +44,8 @@ type State struct {
 	Sessions []Session // oldest first; replaced, never written
 	History  History
 	Counts   Counts
+
+	keys []keyUse // idempotency keys, oldest first; replaced or appended to
 }
 
 // Counts is the number of transactions by type and status.
@@ -81,11 +83,15 @@ func (s *State) HasSession(hash *Hash, now Time) bool {
 // Account is a State and what only its owner may touch. One goroutine owns it.
 type Account struct {
 	State
-	keys keyring
+	ring keyring
 }
 
 // New returns the empty account of id: it exists after its first event.
 func New(id UserID) *Account { return &Account{State: State{ID: id}} }
+
+// Resume returns an account that goes on from s, which stays as it is. An account
+// may go on from one state once: two would write to what they share.
+func Resume(s *State) *Account { return &Account{State: *s} }
 
 // Exists reports whether the account has been created.
 func (s *State) Exists() bool { return s.Seq != 0 }

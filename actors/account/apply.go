@@ -174,7 +174,10 @@ func (e *KeyUsed) apply(a *Account, at Time) error {
 	if _, ok := a.History.At(e.N); !ok {
 		return fmt.Errorf("no transaction %d", e.N)
 	}
-	a.keys.add(e.Key, keyUse{fingerprint: e.Fingerprint, at: at, n: e.N})
+	if !a.roomForKey(at) {
+		return fmt.Errorf("%d idempotency keys are the most there can be", MaxKeys)
+	}
+	a.addKey(keyUse{key: e.Key, fingerprint: e.Fingerprint, at: at, n: e.N})
 	return nil
 }
 

@@ -99,22 +99,28 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		return a
 	}
 	check("nothing", fresh())
-	// each changes one field after another of *value and checks each alone.
-	each := func(of string, value func(a *Account) reflect.Value) {
+	// each changes one field after another of what get points to, puts it back, and
+	// checks each alone.
+	each := func(of string, get func(a *Account) any, put func(a *Account)) {
+		value := func(a *Account) reflect.Value { return reflect.ValueOf(get(a)).Elem() }
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
-			if name == "Sessions" || name == "History" || name == "Counts" || name == "Detail" {
+			if name == "Sessions" || name == "History" || name == "Counts" || name == "Detail" || name == "keys" {
 				continue
 			}
 			a := fresh()
 			change(t, value(a).Field(i))
+			put(a)
 			check(of+"."+name, a)
 		}
 	}
-	each("State", func(a *Account) reflect.Value { return reflect.ValueOf(&a.State).Elem() })
-	each("Session", func(a *Account) reflect.Value { return reflect.ValueOf(&a.Sessions[0]).Elem() })
-	each("Transaction", func(a *Account) reflect.Value { return reflect.ValueOf(&a.History.tail[1]).Elem() })
-	each("Detail", func(a *Account) reflect.Value { return reflect.ValueOf(a.History.tail[1].Detail).Elem() })
+	inPlace := func(*Account) {}
+	each("State", func(a *Account) any { return &a.State }, inPlace)
+	each("Session", func(a *Account) any { return &a.Sessions[0] }, inPlace)
+	var second Transaction
+	replaced := func(a *Account) { a.History.replace(2, second) }
+	each("Transaction", func(a *Account) any { second = transaction(t, a, 2); return &second }, replaced)
+	each("Detail", func(a *Account) any { second = transaction(t, a, 2); return second.Detail }, replaced)
 	for what, c := range map[string]Command{
 		"session": login(1, start), "no session": &Logout{Session: session(0)}, "transaction": &Deposit{Amount: 1},
 	} {
@@ -124,15 +130,22 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		check(what, a)
 	}
 	a := fresh()
-	a.History.tail[0].Detail = &Detail{}
+	first := transaction(t, a, 1)
+	first.Detail = &Detail{}
+	a.History.replace(1, first)
 	check("empty detail", a)
-	for what, use := range map[string]keyUse{"fingerprint": {fingerprint: Fingerprint{1}}, "key's time": {at: 1}, "key's number": {n: 1}} {
+	for what, alter := range map[string]func(*keyUse){
+		"key":          func(use *keyUse) { use.key[0]++ },
+		"fingerprint":  func(use *keyUse) { use.fingerprint[0]++ },
+		"key's time":   func(use *keyUse) { use.at++ },
+		"key's number": func(use *keyUse) { use.n++ },
+	} {
 		a := fresh()
-		a.keys.uses[Key{1}] = use
+		alter(&a.keys[0])
 		check(what, a)
 	}
 	a = fresh()
-	a.keys.add(Key{2}, keyUse{at: start})
+	a.addKey(keyUse{key: Key{2}, at: start})
 	check("second key", a)
 }
 

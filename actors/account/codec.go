@@ -59,7 +59,9 @@ func (r *Record) Append(dst []byte) []byte {
 
 // Decode reads what Append wrote, the whole of b. It keeps nothing of b. Every
 // error wraps ErrRecord; r is then undefined.
-func (r *Record) Decode(b []byte) error {
+func (r *Record) Decode(b []byte) error { return r.decode(b, newEvent) }
+
+func (r *Record) decode(b []byte, newEvent func(kind) Event) error {
 	in := reader{b: b}
 	if version := in.byte(); in.err == nil && version != recordVersion {
 		return fmt.Errorf("%w: version %d, this program reads version %d", ErrRecord, version, recordVersion)
@@ -89,6 +91,48 @@ func (r *Record) Decode(b []byte) error {
 		return fmt.Errorf("%w: byte %d: %w", ErrRecord, len(b)-len(in.b), in.err)
 	}
 	return nil
+}
+
+// Decoder decodes many records one after another and uses its events again: those
+// of a record are valid until the next Decode. One goroutine owns it.
+type Decoder struct {
+	events [maxRecordEvent][numKinds]Event // by place and kind
+	place  int
+	next   func(kind) Event // d.event, bound once
+}
+
+// Decode is Record.Decode, without the allocation of events.
+func (d *Decoder) Decode(r *Record, b []byte) error {
+	if d.next == nil {
+		d.next = d.event
+	}
+	d.place = 0
+	return r.decode(b, d.next)
+}
+
+func (d *Decoder) event(k kind) Event {
+	if k >= numKinds {
+		return nil
+	}
+	e := &d.events[d.place][k]
+	d.place++
+	if *e == nil {
+		*e = newEvent(k)
+	}
+	return *e
+}
+
+// RecordHead returns the user and number of an encoded record without decoding the
+// rest.
+func RecordHead(b []byte) (id UserID, seq uint64, err error) {
+	if id, err = RecordUser(b); err != nil {
+		return id, 0, err
+	}
+	seq, n := binary.Uvarint(b[1+len(id):])
+	if n <= 0 {
+		return id, 0, fmt.Errorf("%w: bad integer", ErrRecord)
+	}
+	return id, seq, nil
 }
 
 // RecordUser returns the user of an encoded record without decoding the rest.
@@ -180,18 +224,21 @@ func (r *reader) money() Money {
 	return Money(v)
 }
 
-func (r *reader) string() string {
+func (r *reader) string() string { return string(r.text()) }
+
+// text reads a string that stays in the reader's bytes.
+func (r *reader) text() []byte {
 	n := r.uvarint()
 	if n > maxText {
 		r.fail("text over the limit")
-		return ""
+		return nil
 	}
 	text := r.take(int(n))
 	if !utf8.Valid(text) {
 		r.fail("text is not UTF-8")
-		return ""
+		return nil
 	}
-	return string(text)
+	return text
 }
 
 func appendString(dst []byte, s string) []byte {

@@ -21,13 +21,13 @@ func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, erro
 		return Decision{}, refuse(CodeNotFound, "there is no account %s", a.ID)
 	}
 	if idem != nil {
-		if use, ok := a.keys.find(idem.Key, at); ok {
+		if use, ok := a.findKey(idem.Key, at); ok {
 			if use.fingerprint != idem.Fingerprint {
 				return Decision{}, refuse(CodeKeyReused, "this Idempotency-Key was used for another request; use a new key")
 			}
 			return Decision{N: use.n, Replayed: true}, nil
 		}
-		if !a.keys.room(at) {
+		if !a.roomForKey(at) {
 			return Decision{}, refuse(CodeTooManyKeys, "%d idempotency keys in %s are the limit", MaxKeys, KeyLifetime)
 		}
 	}

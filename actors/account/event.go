@@ -70,6 +70,8 @@ const (
 	kindDebited             kind = 13
 	kindKeyUsed             kind = 14
 	kindOtherSessionsEnded  kind = 15
+
+	numKinds = 16
 )
 
 // newEvent returns an empty event of kind k, or nil if there is no such kind.

@@ -148,7 +148,7 @@ func TestAGoldenHistoryLeadsToItsAccount(t *testing.T) {
 	if got != want {
 		t.Errorf("the account is\n%s, want\n%s", got, want)
 	}
-	if use, ok := a.keys.find(Key{1}, a.UpdatedAt); !ok || use.n != 2 || use.fingerprint != (Fingerprint{2}) {
+	if use, ok := a.findKey(Key{1}, a.UpdatedAt); !ok || use.n != 2 || use.fingerprint != (Fingerprint{2}) {
 		t.Errorf("the key is remembered as %+v, %t", use, ok)
 	}
 }

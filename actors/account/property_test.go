@@ -89,6 +89,17 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			m.shared = append(m.shared, sharedState{m.live.State, rendering(&m.live.State)})
 			m.shared = m.shared[max(0, len(m.shared)-8):]
 		},
+		// A replica that was stored and read again is still one.
+		"Snapshot": func(t *rapid.T) {
+			if !m.replica.Exists() {
+				return
+			}
+			state, err := DecodeState(m.replica.AppendState(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.replica = Resume(state)
+		},
 		// Long runs reach the limits and the ends of the history's chunks.
 		"Logins": func(t *rapid.T) { m.burst(t, MaxSessions+2, m.login) },
 		"Deposits": func(t *rapid.T) {

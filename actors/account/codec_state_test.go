@@ -1,0 +1,225 @@
+package account
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// goldenStates returns the state of every golden file by name. What they are as
+// bytes is what snapshots hold for ever.
+func goldenStates(t testing.TB) map[string]*State {
+	t.Helper()
+	states := map[string]*State{}
+	a := New(testUser)
+	for _, r := range goldenHistory() {
+		apply(t, a, r)
+	}
+	states["history"] = &a.State
+
+	a = New(testUser)
+	do(t, a, login(1, start), start)
+	states["opened"] = &a.State
+
+	a = opened(t, 1000*Unit)
+	for n := range 3*chunkSize + 10 {
+		now := start + Time(n)*1e6
+		switch idem := (&Idempotency{Key: numberedKey(n), Fingerprint: Fingerprint{byte(n)}}); n % 4 {
+		case 0:
+			keyed(t, a, &Deposit{Amount: Unit}, idem, now)
+		case 1:
+			keyed(t, a, &Withdraw{Amount: Unit, Fee: 1, To: "aitbc_00112233445566778899aabbccddeeff"}, idem, now)
+		case 2:
+			keyed(t, a, &CreatePayment{Amount: Unit, BTC: 100, BTCFee: 1, Address: "bc1q", Lifetime: 1e9, Notes: strings.Repeat("n", 200)}, idem, now)
+		case 3:
+			do(t, a, &Complete{N: a.History.Len(), TxHash: strings.Repeat("4a5e1e4baab89f3a", 4), Confirmations: 6, By: "chain"}, now)
+		}
+	}
+	states["chunks"] = &a.State
+	return states
+}
+
+func goldenState(t testing.TB, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "state_v1", name+".golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatalf("%s.golden: %v", name, err)
+	}
+	return b
+}
+
+func TestStatesOfVersionOneAreReadAndWrittenForEver(t *testing.T) {
+	for name, want := range goldenStates(t) {
+		t.Run(name, func(t *testing.T) {
+			if *update {
+				path := filepath.Join("testdata", "state_v1", name+".golden")
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, fmt.Appendf(nil, "%x\n", want.AppendState(nil)), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			golden := goldenState(t, name)
+			got, err := DecodeState(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameState(t, got, want)
+			if written := want.AppendState(nil); !bytes.Equal(written, golden) {
+				t.Errorf("the state is written\n%x, want\n%x", written, golden)
+			}
+		})
+	}
+}
+
+// sameState compares what can be read of two states, field by field.
+func sameState(t testing.TB, got, want *State) {
+	t.Helper()
+	g, w := *got, *want
+	if g.History.Len() != w.History.Len() {
+		t.Fatalf("%d transactions, want %d", g.History.Len(), w.History.Len())
+	}
+	for n := uint32(1); n <= w.History.Len(); n++ {
+		gt, _ := g.History.At(n)
+		wt, _ := w.History.At(n)
+		if !reflect.DeepEqual(gt, wt) {
+			t.Fatalf("transaction %d is %+v, want %+v", n, gt, wt)
+		}
+	}
+	g.History, w.History = History{}, History{}
+	if len(g.Sessions) == 0 && len(w.Sessions) == 0 {
+		g.Sessions, w.Sessions = nil, nil
+	}
+	if len(g.keys) == 0 && len(w.keys) == 0 {
+		g.keys, w.keys = nil, nil
+	}
+	if !reflect.DeepEqual(g, w) {
+		t.Fatalf("the state is\n%+v, want\n%+v", g, w)
+	}
+}
+
+func TestAStateThatIsNotWholeOrNotTrueIsRefused(t *testing.T) {
+	for name := range goldenStates(t) {
+		b := goldenState(t, name)
+		for n := 0; n < len(b); n += 1 + len(b)/500 {
+			if _, err := DecodeState(b[:n]); !errors.Is(err, ErrState) {
+				t.Fatalf("%s: the first %d of %d bytes give %v, want ErrState", name, n, len(b), err)
+			}
+		}
+		if _, err := DecodeState(append(bytes.Clone(b), 0)); !errors.Is(err, ErrState) {
+			t.Errorf("%s: a byte more gives %v, want ErrState", name, err)
+		}
+	}
+	for what, alter := range map[string]func(s *State){
+		"balance":   func(s *State) { s.Balance++ },
+		"hold":      func(s *State) { s.Held++ },
+		"no record": func(s *State) { s.Seq = 0 },
+		"status":    func(s *State) { s.Status = numUserStatuses },
+		"time":      func(s *State) { s.UpdatedAt = start - 1 },
+		"session":   func(s *State) { s.Sessions = make([]Session, MaxSessions+1) },
+		"key":       func(s *State) { s.keys = []keyUse{{n: s.History.Len() + 1}} },
+		"type":      func(s *State) { s.History.replace(1, Transaction{CreatedAt: start, Amount: 1, Status: Completed}) },
+		"count":     func(s *State) { s.History.n++ },
+		"amount": func(s *State) {
+			s.History.replace(1, Transaction{Type: TypeDeposit, Status: Completed, CreatedAt: start})
+		},
+		"order": func(s *State) {
+			s.History.append(Transaction{Type: TypeBuy, Status: Failed, Amount: 1, CreatedAt: start - 1})
+		},
+		"more holds": func(s *State) {
+			s.History.append(Transaction{Type: TypeSell, Status: Pending, Amount: 1, CreatedAt: start})
+		},
+		"future": func(s *State) {
+			s.History.append(Transaction{Type: TypeBuy, Status: Failed, Amount: 1, CreatedAt: s.UpdatedAt + 1})
+		},
+		"another type": func(s *State) {
+			s.History.replace(1, Transaction{Type: TypeDebit, Status: Completed, Amount: 5, CreatedAt: start})
+		},
+	} {
+		s := opened(t, 5).State
+		alter(&s)
+		if _, err := DecodeState(s.AppendState(nil)); !errors.Is(err, ErrState) {
+			t.Errorf("another %s gives %v, want ErrState", what, err)
+		}
+	}
+}
+
+func TestADecodedStateKeepsNothingOfItsBytes(t *testing.T) {
+	b := goldenState(t, "chunks")
+	s, err := DecodeState(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.StateHash()
+	clear(b)
+	if s.StateHash() != before {
+		t.Error("the state changed with the bytes it was read from")
+	}
+}
+
+// FuzzDecodeState reads any bytes. What is a state adds up, is written and read
+// again as the same, and an account goes on from it; nothing panics.
+func FuzzDecodeState(f *testing.F) {
+	for name := range goldenStates(f) {
+		f.Add(goldenState(f, name))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := DecodeState(b)
+		if err != nil {
+			if !errors.Is(err, ErrState) {
+				t.Fatalf("%v does not wrap ErrState", err)
+			}
+			return
+		}
+		again, err := DecodeState(s.AppendState(nil))
+		if err != nil {
+			t.Fatalf("what was read is written as something else: %v", err)
+		}
+		sameState(t, again, s)
+		a := Resume(s)
+		before := s.StateHash()
+		record := &Record{User: a.ID, Seq: a.Seq + 1, At: a.UpdatedAt, Events: []Event{&Debited{Amount: 1, By: "ops"}}}
+		if err := a.Apply(record); err != nil && !errors.Is(err, ErrApply) {
+			t.Fatal(err)
+		}
+		if s.StateHash() != before {
+			t.Fatal("an account that goes on from a state changed it")
+		}
+	})
+}
+
+func TestAReusedDecoderReadsWhatAFreshOneReads(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var d Decoder
+		var reused Record
+		for _, r := range rapid.SliceOfN(genRecord, 1, 10).Draw(t, "records") {
+			b := r.Append(nil)
+			var fresh Record
+			if err := fresh.Decode(b); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Decode(&reused, b); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(reused.Append(nil), b) || len(reused.Events) != len(fresh.Events) {
+				t.Fatalf("a reused decoder reads %+v, a fresh one %+v", reused, fresh)
+			}
+			if id, seq, err := RecordHead(b); err != nil || id != r.User || seq != r.Seq {
+				t.Fatalf("the head is %s, %d, %v; want %s, %d", id, seq, err, r.User, r.Seq)
+			}
+		}
+	})
+}
