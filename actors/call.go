@@ -49,12 +49,14 @@ func (c *call) Committed(err error) {
 	case c.state != nil:
 		c.exchange.publish(c.user, c.state, &c.decision.Record)
 	}
+	c.user.end()
 	c.done <- struct{}{}
 }
 
 // fail answers at once with an error of the journal.
 func (c *call) fail(err error) {
 	c.err = asUnavailable(err)
+	c.user.end()
 	c.done <- struct{}{}
 }
 
@@ -85,6 +87,7 @@ func (x *Exchange) send(u *user, command account.Command, idem *account.Idempote
 	if idem != nil {
 		c.idem, c.hasIdem = *idem, true
 	}
+	x.begin(u)
 	x.system.Root.Send(x.actorOf(u), c)
 	return c
 }

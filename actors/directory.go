@@ -66,7 +66,7 @@ func (d *directory) byWallet(wallet string, random io.Reader) (*user, error) {
 		return nil, fmt.Errorf("random number for a user id: %w", err)
 	}
 	u, _ := d.wallets.LoadOrCompute(wallet, func() (*user, bool) {
-		u := &user{id: account.UserID(id), account: account.New(account.UserID(id))}
+		u := &user{id: account.UserID(id)}
 		email, username := d.reserve(u, wallet)
 		u.reserved.Store(&names{wallet: wallet, email: email, username: username})
 		d.users.Store(u.id, u)

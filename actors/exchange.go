@@ -41,6 +41,14 @@ type Config struct {
 	// Default 10 s.
 	CommandTimeout time.Duration
 
+	// PassivateAfter is how long a user sends no command before its actor is given
+	// back. Default 1 min; below zero: never.
+	PassivateAfter time.Duration
+
+	// SnapshotBytes is how much the log grows before a snapshot is taken. 0: none is
+	// taken unless asked for.
+	SnapshotBytes int64
+
 	Logger *slog.Logger     // default: discard
 	Now    func() time.Time // default: time.Now; called from any goroutine
 	Random io.Reader        // cryptographic; read from any goroutine
@@ -53,11 +61,14 @@ type Config struct {
 // Exchange is the service. Its methods may be called from any goroutine once
 // Recover has returned.
 type Exchange struct {
-	cfg      Config
-	log      *slog.Logger
-	system   *actor.ActorSystem
-	calls    sync.Pool  // of *call
-	spawning sync.Mutex // one spawn at a time, so that a user never has two actors
+	cfg    Config
+	log    *slog.Logger
+	system *actor.ActorSystem
+	calls  sync.Pool // of *call
+
+	spawning sync.Mutex // one spawn or passivation at a time, so that a user never has two actors
+	active   []*user    // guarded by spawning: who has an actor, less those the passivator looks at
+	passive  passivator
 
 	watching sync.Mutex // guards the replacing of every user's watchers
 	watchers atomic.Int64
@@ -66,8 +77,10 @@ type Exchange struct {
 	open      openTransactions
 	market    market
 	payments  payments
+	snapshots snapshots
 	created   createdUsers
 
+	actors   atomic.Int64  // of users who are not passive, for metrics
 	commands atomic.Uint64 // answered, for metrics
 	refused  atomic.Uint64 // of these, refused by an account's rules
 }
@@ -77,6 +90,9 @@ type Exchange struct {
 func New(cfg Config) *Exchange {
 	if cfg.CommandTimeout == 0 {
 		cfg.CommandTimeout = 10 * time.Second
+	}
+	if cfg.PassivateAfter == 0 {
+		cfg.PassivateAfter = time.Minute
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -95,6 +111,7 @@ func New(cfg Config) *Exchange {
 	x.open.init()
 	x.market.init()
 	x.payments.init(x)
+	x.snapshots.init(x)
 	x.calls.New = func() any { return newCall(x) }
 	return x
 }
@@ -103,6 +120,8 @@ func New(cfg Config) *Exchange {
 // journal stays the caller's to close, after the last request has been answered.
 func (x *Exchange) Close() {
 	x.payments.stop()
+	x.passive.close()
+	x.snapshots.close()
 	x.system.Shutdown()
 }
 
@@ -118,6 +137,7 @@ func (x *Exchange) Faucet() bool { return x.cfg.Faucet }
 // Stats are counters and gauges for metrics.
 type Stats struct {
 	Accounts    int
+	Actors      int    // of users who sent a command lately
 	Commands    uint64 // answered since the start
 	Refused     uint64 // of these, refused by an account's rules
 	Buys        int    // pending
@@ -130,6 +150,7 @@ type Stats struct {
 func (x *Exchange) Stats() Stats {
 	return Stats{
 		Accounts:    x.created.len(),
+		Actors:      int(x.actors.Load()),
 		Commands:    x.commands.Load(),
 		Refused:     x.refused.Load(),
 		Buys:        x.open.count(account.TypeBuy),

@@ -119,7 +119,7 @@ func start(t testing.TB, log *memoryLog, choose ...func(*setup)) *world {
 	}
 	s.actors.Journal = journal
 	w := &world{Exchange: actors.New(s.actors), t: t, log: log, journal: journal}
-	if err := w.Recover(context.Background(), func(uint64) {}); err != nil {
+	if err := w.Recover(context.Background(), func(actors.Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	w.stop = sync.OnceFunc(func() {

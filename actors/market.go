@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"iter"
 	"math/big"
 	"sync"
 	"time"
@@ -67,6 +68,17 @@ func (m *market) paymentCreated() {
 	m.mu.Lock()
 	m.total++
 	m.mu.Unlock()
+}
+
+// restore sets what recovery has found: how many payments there ever were, and
+// every trade in the order of its time.
+func (m *market) restore(payments uint64, trades iter.Seq2[Trade, account.Time]) {
+	m.mu.Lock()
+	m.total = payments
+	m.mu.Unlock()
+	for t, at := range trades {
+		m.traded(t, at)
+	}
 }
 
 // traded adds a trade. Trades come in the journal's order, in which the times of

@@ -2,81 +2,180 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/persistence"
 )
 
-// Recover reads the journal into memory, starts it, and makes the exchange ready.
-// progress is called now and then with the number of records read. An error names
-// the record that does not fit; nothing is served then.
-func (x *Exchange) Recover(ctx context.Context, progress func(records uint64)) error {
-	var record account.Record
-	var records uint64
-	err := x.cfg.Journal.Replay(0, func(p persistence.Position, encoded []byte) error {
-		if err := x.replay(&record, encoded); err != nil {
-			return fmt.Errorf("frame %d, record %d: %w", p.Frame, p.Record, err)
-		}
-		if records++; records%progressEvery == 0 {
-			progress(records)
-			return ctx.Err()
-		}
-		return nil
-	})
+// Stage is a part of recovery.
+type Stage string
+
+// The stages of recovery, in their order.
+const (
+	StageSnapshot Stage = "snapshot" // reading accounts
+	StageLog      Stage = "log"      // applying the records since
+	StageIndex    Stage = "index"    // finding names, trades and what is pending
+)
+
+// Progress is how far recovery has come.
+type Progress struct {
+	Stage   Stage
+	Done    uint64 // of Total: bytes of the snapshot, frames of the log, accounts to index
+	Total   uint64 // 0 if unknown
+	Records uint64 // read from the log, those that the snapshot held already included
+	Events  uint64 // applied
+	Took    time.Duration
+	InStage time.Duration // of it, since the stage began
+}
+
+// Percent says how much of the stage is done.
+func (p Progress) Percent() float64 {
+	if p.Total == 0 {
+		return 0
+	}
+	return 100 * min(1, float64(p.Done)/float64(p.Total))
+}
+
+// Remaining is how long the stage will take at the rate so far, 0 if unknown.
+func (p Progress) Remaining() time.Duration {
+	if p.Done == 0 || p.Done >= p.Total {
+		return 0
+	}
+	return time.Duration(float64(p.InStage) * float64(p.Total-p.Done) / float64(p.Done))
+}
+
+// Recover reads the newest snapshot and the log after it into memory, starts the
+// journal, and makes the exchange ready. progress is called now and then, from any
+// goroutine but one at a time. An error names the record that does not fit;
+// nothing is served then.
+//
+// Accounts are recovered in parallel, each by one goroutine: the records of one
+// user are applied in their order, those of different users in any. What is known
+// across users is made from the states afterwards, so that it does not depend on
+// that order.
+func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
+	r := &recovery{x: x, ctx: ctx, progress: progress, start: time.Now(), workers: runtime.GOMAXPROCS(0)}
+	from, err := r.loadSnapshot()
+	if err == nil {
+		err = r.replayLog(from)
+	}
+	if err == nil {
+		err = r.index()
+	}
 	if err != nil {
 		return err
 	}
-	if err := x.claimNames(); err != nil {
-		return err
-	}
-	progress(records)
 	if err := x.cfg.Journal.Start(); err != nil {
 		return err
 	}
 	x.payments.start()
-	return nil
-}
-
-const progressEvery = 1 << 16
-
-// replay applies one record, exactly as its actor did.
-func (x *Exchange) replay(record *account.Record, encoded []byte) error {
-	if err := record.Decode(encoded); err != nil {
-		return err
-	}
-	u, ok := x.directory.users.Load(record.User)
-	if !ok {
-		u = &user{id: record.User, account: account.New(record.User)}
-		x.directory.users.Store(u.id, u)
-	}
-	if err := u.account.Apply(record); err != nil {
-		return err
-	}
-	for _, event := range record.Events {
-		x.observe(u, &u.account.State, event, record.At)
+	x.snapshots.start(r.logBytes)
+	if x.cfg.PassivateAfter > 0 {
+		x.passive.start(x, x.cfg.PassivateAfter)
 	}
 	return nil
 }
 
-// claimNames publishes every account and gives it its names. Two accounts with
-// one name are a broken invariant of the log.
-func (x *Exchange) claimNames() error {
-	for _, u := range x.created.from(0) {
-		state := u.account.State
-		for _, n := range []struct {
-			claims nameClaims
-			name   string
-		}{
-			{x.directory.wallets, state.Wallet},
-			{x.directory.emails, fold(state.Email)},
-			{x.directory.usernames, fold(state.Username)},
-		} {
-			if owner, taken := n.claims.LoadOrStore(n.name, u); taken {
-				return fmt.Errorf("users %s and %s both have the name %q", owner.id, u.id, n.name)
+// recovery is one run of Recover.
+type recovery struct {
+	x        *Exchange
+	ctx      context.Context
+	progress func(Progress)
+	workers  int
+	start    time.Time
+	begun    time.Time // of the stage
+	told     Progress
+	logBytes int64 // of the records that were read
+}
+
+// enter begins a stage.
+func (r *recovery) enter(stage Stage, total uint64) {
+	r.begun = time.Now()
+	r.told.Stage, r.told.Done, r.told.Total = stage, 0, total
+	r.tell(0)
+}
+
+func (r *recovery) tell(done uint64) {
+	r.told.Done = done
+	r.told.Took, r.told.InStage = time.Since(r.start), time.Since(r.begun)
+	r.progress(r.told)
+}
+
+// loadSnapshot publishes the accounts of the newest snapshot, if there is one, and
+// returns the number of the first frame after it.
+func (r *recovery) loadSnapshot() (from uint64, err error) {
+	const tellEvery = 1 << 22 // bytes
+	r.enter(StageSnapshot, r.x.cfg.Journal.SnapshotBytes())
+	done := make([]paddedCount, r.workers)
+	info, found, err := r.x.cfg.Journal.LoadSnapshot(r.workers, func(worker int, entry []byte) error {
+		state, err := account.DecodeState(entry)
+		if err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+		u := &user{id: state.ID}
+		u.durable.Store(state)
+		if _, twice := r.x.directory.users.LoadOrStore(u.id, u); twice {
+			return fmt.Errorf("snapshot: user %s is in it twice", u.id)
+		}
+		before := done[worker].Load()
+		after := done[worker].Add(uint64(len(entry)))
+		if worker == 0 && before/tellEvery != after/tellEvery {
+			var sum uint64
+			for i := range done {
+				sum += done[i].Load()
+			}
+			r.tell(sum)
+		}
+		return r.ctx.Err()
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case !found:
+		return 0, nil
+	}
+	r.tell(r.told.Total)
+	return info.Next, nil
+}
+
+// paddedCount is a counter that shares no cache line with its neighbours.
+type paddedCount struct {
+	atomic.Uint64
+	_ [56]byte
+}
+
+// replayLog applies the records of the log from a frame on.
+func (r *recovery) replayLog(from uint64) error {
+	last := r.x.cfg.Journal.Stats().Next
+	first := min(max(from, 1), last)
+	r.enter(StageLog, last-first)
+	pool := newReplayPool(r.x, r.workers)
+	err := r.x.cfg.Journal.Replay(from, func(p persistence.Position, encoded []byte) error {
+		r.logBytes += int64(len(encoded))
+		if r.told.Records++; r.told.Records%tellRecords == 0 {
+			r.told.Events = pool.events()
+			r.tell(p.Frame - first)
+			if err := r.ctx.Err(); err != nil {
+				return err
 			}
 		}
-		u.durable.Store(&state)
+		return pool.add(p, encoded)
+	})
+	err = pool.finish(err)
+	r.told.Events = pool.events()
+	if err != nil {
+		return err
 	}
+	r.tell(r.told.Total)
 	return nil
 }
+
+const tellRecords = 1 << 16
+
+// errStopped ends the reading of a log after a worker has failed.
+var errStopped = errors.New("recovery has stopped")

@@ -11,8 +11,8 @@ import (
 	"github.com/aitbc/exchange/persistence"
 )
 
-// user is one user's place in memory: the account that its actor owns, and the
-// state that everybody may read.
+// user is one user's place in memory: the state that everybody may read, and the
+// way to the actor that owns the account, while there is one.
 type user struct {
 	id account.UserID
 
@@ -21,10 +21,8 @@ type user struct {
 	// by recovery before that starts.
 	durable atomic.Pointer[account.State]
 
-	// account runs ahead of durable. Owned by the actor; by recovery before that.
-	account *account.Account
-
-	// pid is the user's actor, nil until the first command.
+	// pid is the user's actor, nil while the user is passive: before the first
+	// command, and after a while without one. Written under Exchange.spawning.
 	pid atomic.Pointer[actor.PID]
 
 	// reserved holds the names of an account that is about to be created; nil after.
@@ -33,6 +31,12 @@ type user struct {
 	// watchers are told of every change of durable; nil where nobody watches. The
 	// list is replaced, never written, under Exchange.watching.
 	watchers atomic.Pointer[[]*Watcher]
+
+	// underWay is how many commands were sent and have no outcome yet, or sealed.
+	underWay atomic.Int32
+
+	// used says that a command was sent since the passivator last looked.
+	used atomic.Bool
 
 	// renaming lets one change of profile at a time claim and release names.
 	renaming sync.Mutex
@@ -43,6 +47,7 @@ type user struct {
 type userActor struct {
 	exchange *Exchange
 	user     *user
+	account  *account.Account // runs ahead of user.durable
 }
 
 // Receive handles one message. A panic in it ends the process: a restarted actor
@@ -55,7 +60,7 @@ func (a *userActor) Receive(ctx actor.Context) {
 }
 
 func (a *userActor) handle(c *call) {
-	x, acc := a.exchange, a.user.account
+	x, acc := a.exchange, a.account
 	decision, err := acc.Decide(c.command, c.idempotency(), x.now())
 	c.decision, c.err = decision, err
 	if err != nil || len(decision.Record.Events) == 0 {
@@ -73,10 +78,11 @@ func (a *userActor) handle(c *call) {
 	}
 	state := acc.State
 	c.state = &state
-	x.cfg.Journal.Append(c.encoded, c)
+	x.cfg.Journal.Append(c.encoded, c) // which may be the account's last: see passivate
 }
 
-// actorOf returns the user's actor, and starts it if there is none.
+// actorOf returns the user's actor, and starts it if there is none. The caller has
+// counted a command as under way.
 func (x *Exchange) actorOf(u *user) *actor.PID {
 	if pid := u.pid.Load(); pid != nil {
 		return pid
@@ -86,9 +92,15 @@ func (x *Exchange) actorOf(u *user) *actor.PID {
 	if pid := u.pid.Load(); pid != nil {
 		return pid
 	}
-	props := actor.PropsFromProducer(func() actor.Actor { return &userActor{exchange: x, user: u} })
-	pid := x.system.Root.Spawn(props)
+	acc := account.New(u.id)
+	if state := u.durable.Load(); state != nil {
+		acc = account.Resume(state)
+	}
+	a := &userActor{exchange: x, user: u, account: acc}
+	pid := x.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return a }))
 	u.pid.Store(pid)
+	x.active = append(x.active, u)
+	x.actors.Add(1)
 	return pid
 }
 
@@ -103,7 +115,7 @@ func (x *Exchange) publish(u *user, state *account.State, record *account.Record
 }
 
 // observe brings what is known across users up to date. It is called in the
-// journal's order, by its committer or by recovery, and does not block.
+// journal's order by its committer, and does not block.
 func (x *Exchange) observe(u *user, state *account.State, event account.Event, at account.Time) {
 	switch e := event.(type) {
 	case *account.Created:

@@ -10,7 +10,7 @@ func TestTellingWatchersNeverBlocksNorAllocates(t *testing.T) {
 	x := New(Config{})
 	t.Cleanup(x.system.Shutdown)
 	id := account.UserID{1}
-	u := &user{id: id, account: account.New(id)}
+	u := &user{id: id}
 	if n := testing.AllocsPerRun(100, u.tellWatchers); n != 0 {
 		t.Errorf("with nobody watching it allocates %v times", n)
 	}

@@ -84,7 +84,7 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := exchange.Recover(context.Background(), func(uint64) {}); err != nil {
+	if err := exchange.Recover(context.Background(), func(actors.Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	if !c.notReady {

@@ -31,7 +31,7 @@ func benchServer(tb testing.TB) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := exchange.Recover(tb.Context(), func(uint64) {}); err != nil {
+	if err := exchange.Recover(tb.Context(), func(actors.Progress) {}); err != nil {
 		tb.Fatal(err)
 	}
 	server.SetReady()

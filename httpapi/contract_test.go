@@ -227,7 +227,7 @@ func TestARequestIDIsTheCallersOrNew(t *testing.T) {
 
 func TestBeforeItIsReadyOnlyItsHealthIsAnswered(t *testing.T) {
 	a := startAPI(t, func(c *apiConfig) { c.notReady = true })
-	a.server.SetProgress(Progress{Records: 42, Rate: 7})
+	a.server.SetProgress(actors.Progress{Records: 42, Rate: 7})
 	a.call("GET", "/healthz", "").is(200)
 	r := a.call("GET", "/readyz", "").is(http.StatusServiceUnavailable)
 	if r.text("records") != "42" || r.text("status") != "recovering" {

@@ -30,12 +30,9 @@ func (s *Server) transactionsCSV(r *request) error {
 		_, _ = w.WriteString(csvHeader)
 		oldest, newest := window(&state.History, f.from, f.to)
 		var line []byte
-		for n, lines := newest, 0; n > oldest; n-- {
-			t, _ := state.History.At(n - 1)
-			if !f.matches(&t) {
-				continue
-			}
-			line = appendCSV(line[:0], account.TransactionID{User: state.ID, N: n - 1}, &t)
+		lines := 0
+		for n, t := range state.History.Backward(oldest, newest, f.kind, f.status) {
+			line = appendCSV(line[:0], account.TransactionID{User: state.ID, N: n}, &t)
 			if _, err := w.Write(line); err != nil {
 				return // the client has gone
 			}

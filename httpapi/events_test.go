@@ -61,7 +61,7 @@ func startLive(t *testing.T, dir string, change func(*Config, *actors.Config)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := exchange.Recover(context.Background(), func(uint64) {}); err != nil {
+	if err := exchange.Recover(context.Background(), func(actors.Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	server.SetReady()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 )
 
@@ -30,9 +31,22 @@ func (s *Server) readiness(r *request) error {
 	b := append(r.body[:0], '{')
 	b = appendString(b, "status", word)
 	b = appendUint(b, "records", p.Records)
-	b = appendUint(b, "records_per_second", uint64(p.Rate))
+	b = appendUint(b, "records_per_second", perSecond(p.Records, p))
+	if word == "recovering" {
+		b = appendString(b, "stage", string(p.Stage))
+		b = strconv.AppendFloat(appendKey(b, "percent"), p.Percent(), 'f', 1, 64)
+		b = appendUint(b, "seconds_remaining", uint64(p.Remaining().Seconds()+0.5))
+	}
 	r.body = append(b, '}')
 	return r.json(status)
+}
+
+// perSecond is the rate of the stage that reads the log, and 0 in any other.
+func perSecond(n uint64, p *actors.Progress) uint64 {
+	if p.Stage != actors.StageLog || p.InStage <= 0 {
+		return 0
+	}
+	return uint64(float64(n) / p.InStage.Seconds())
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

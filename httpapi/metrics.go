@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -33,12 +34,7 @@ func newMetricSet(s *Server) *metricSet {
 	m.other = m.newRoute("none")
 
 	gauge := func(name string, value func() float64) { m.set.NewGauge(name, value) }
-	gauge("exchange_ready", func() float64 {
-		if s.ready.Load() {
-			return 1
-		}
-		return 0
-	})
+	gauge("exchange_ready", func() float64 { return oneIf(s.ready.Load()) })
 	gauge("exchange_recovered_records", func() float64 { return float64(s.progress.Load().Records) })
 	gauge("exchange_open_connections", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
 
@@ -54,6 +50,24 @@ func newMetricSet(s *Server) *metricSet {
 	gauge(`exchange_pending_transactions{type="sell"}`, of(func(st actors.Stats) float64 { return float64(st.Sells) }))
 	gauge(`exchange_pending_transactions{type="withdrawal"}`, of(func(st actors.Stats) float64 { return float64(st.Withdrawals) }))
 
+	gauge("exchange_actors", of(func(st actors.Stats) float64 { return float64(st.Actors) }))
+
+	snapshot := func(f func(actors.SnapshotStats) float64) func() float64 {
+		return func() float64 { return f(s.exchange.SnapshotStats()) }
+	}
+	gauge("exchange_snapshots_total", snapshot(func(st actors.SnapshotStats) float64 { return float64(st.Taken) }))
+	gauge("exchange_snapshot_failures_total", snapshot(func(st actors.SnapshotStats) float64 { return float64(st.Failures) }))
+	gauge("exchange_snapshot_running", snapshot(func(st actors.SnapshotStats) float64 { return oneIf(st.Running) }))
+	gauge("exchange_snapshot_age_seconds", snapshot(func(st actors.SnapshotStats) float64 {
+		if st.At.IsZero() {
+			return math.NaN()
+		}
+		return time.Since(st.At).Seconds()
+	}))
+	gauge("exchange_snapshot_seconds", snapshot(func(st actors.SnapshotStats) float64 { return st.Took.Seconds() }))
+	gauge("exchange_snapshot_bytes", snapshot(func(st actors.SnapshotStats) float64 { return float64(st.Bytes) }))
+	gauge("exchange_snapshot_entries", snapshot(func(st actors.SnapshotStats) float64 { return float64(st.Entries) }))
+
 	journal := func(f func(persistence.Stats) float64) func() float64 {
 		return func() float64 { return f(s.cfg.Journal.Stats()) }
 	}
@@ -65,6 +79,13 @@ func newMetricSet(s *Server) *metricSet {
 	gauge("exchange_journal_queued_bytes", journal(func(st persistence.Stats) float64 { return float64(st.QueuedBytes) }))
 	gauge("exchange_journal_epoch", journal(func(st persistence.Stats) float64 { return float64(st.Epoch) }))
 	return m
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func (m *metricSet) newRoute(name string) *routeMetrics {

@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"errors"
 	"math"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/persistence"
 )
 
 const maxReason = 500 // characters
@@ -195,4 +197,19 @@ func (s *Server) failTransaction(r *request) error {
 		return err
 	}
 	return r.receipt(fasthttp.StatusOK, receipt)
+}
+
+// takeSnapshot begins a snapshot. Its end is told by the metrics and the log.
+func (s *Server) takeSnapshot(r *request) error {
+	if err := r.decode(); err != nil {
+		return err
+	}
+	switch err := s.exchange.StartSnapshot(); {
+	case errors.Is(err, persistence.ErrSnapshotRunning):
+		return &Problem{Status: fasthttp.StatusConflict, Code: "snapshot_running", Title: "Snapshot running", Detail: "a snapshot is being taken; there is one at a time"}
+	case err != nil:
+		return unavailable(1, "the service is starting or stopping")
+	}
+	r.body = append(appendString(append(r.body[:0], '{'), "status", "started"), '}')
+	return r.json(fasthttp.StatusAccepted)
 }

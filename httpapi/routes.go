@@ -71,5 +71,6 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/api/operator/transactions", route{"operator_transactions", operatorOnly, false, s.openTransactions}},
 		{"POST", "/api/operator/transactions/{id}/complete", route{"operator_complete", operatorOnly, false, s.completeTransaction}},
 		{"POST", "/api/operator/transactions/{id}/fail", route{"operator_fail", operatorOnly, false, s.failTransaction}},
+		{"POST", "/api/operator/snapshot", route{"operator_snapshot", operatorOnly, false, s.takeSnapshot}},
 	}
 }

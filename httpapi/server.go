@@ -62,13 +62,7 @@ type Server struct {
 	idNext   atomic.Uint64
 
 	ready    atomic.Bool
-	progress atomic.Pointer[Progress]
-}
-
-// Progress is how far recovery has come.
-type Progress struct {
-	Records uint64  // read so far
-	Rate    float64 // records a second
+	progress atomic.Pointer[actors.Progress]
 }
 
 // New returns a Server that answers 503 to everything but /healthz, /readyz and
@@ -103,7 +97,7 @@ func New(cfg Config) (*Server, error) {
 	s.started = time.Now()
 	s.routes = newRouter(s.table())
 	s.metrics = newMetricSet(s)
-	s.progress.Store(&Progress{})
+	s.progress.Store(&actors.Progress{})
 	s.timer = newPhaseTimer(cfg.ReadTimeout, cfg.WriteTimeout, cfg.IdleTimeout)
 	s.http = &fasthttp.Server{
 		Handler:               s.serve,
@@ -141,7 +135,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) SetReady() { s.ready.Store(true) }
 
 // SetProgress is what /readyz tells until then.
-func (s *Server) SetProgress(p Progress) { s.progress.Store(&p) }
+func (s *Server) SetProgress(p actors.Progress) { s.progress.Store(&p) }
 
 // serve answers one request. A panic in a handler is answered 500 and logged: no
 // state is touched on this goroutine, so nothing is half done.

@@ -1,20 +1,34 @@
 package account
 
+import "bytes"
+
 // Changed calls fn with every transaction of h that is not the same in before, an
-// earlier value of the same history, oldest first, until fn returns false. The
-// arrays that both share are not looked into, so that it takes a step for every
-// 64 transactions, and one for each of the few in an array that differs.
+// earlier value of the same history, oldest first, until fn returns false. What
+// both share in memory is not looked into, so that it takes a step for every 64
+// transactions, and one for each of the few in a chunk that differs.
 func (h *History) Changed(before *History, fn func(n uint32, t *Transaction) bool) {
-	for first := uint32(1); first <= h.Len(); first += chunkSize {
-		if c := int(first-1) / chunkSize; c < len(before.full) && c < len(h.full) && before.full[c] == h.full[c] {
+	for c := 0; c*chunkSize < int(h.n); c++ {
+		var old []byte
+		if c*chunkSize < int(before.n) {
+			old = before.chunk(c)
+		}
+		chunk := h.chunk(c)
+		if len(old) == len(chunk) && &old[0] == &chunk[0] {
 			continue
 		}
-		for n := first; n < first+chunkSize && n <= h.Len(); n++ {
-			t := h.at(n)
-			if n <= before.Len() && *before.at(n) == *t {
-				continue
+		base, rest := openChunk(chunk)
+		if len(old) > 0 {
+			_, old = openChunk(old)
+		}
+		for n := uint32(c*chunkSize) + 1; len(rest) > 0; n++ {
+			var body, oldBody []byte
+			body, rest = nextPacked(rest)
+			if len(old) > 0 {
+				if oldBody, old = nextPacked(old); bytes.Equal(body, oldBody) {
+					continue
+				}
 			}
-			if !fn(n, t) {
+			if t := unpack(body, base); !fn(n, &t) {
 				return
 			}
 		}

@@ -45,6 +45,8 @@ type settings struct {
 	queue           int
 	requestTimeout  time.Duration
 	commandTimeout  time.Duration
+	snapshotBytes   int
+	passivateAfter  time.Duration
 	profileListen   string
 }
 
@@ -53,6 +55,7 @@ func serveOptions(s *settings) *options {
 		listen: "127.0.0.1:8080", data: "./data", demo: "auto", demoConfirm: 5 * time.Second,
 		logLevel: "info", logFormat: "text", terms: actors.DefaultTerms(),
 		maxConnections: 16_384, queue: 65_536, requestTimeout: 10 * time.Second, commandTimeout: 10 * time.Second,
+		snapshotBytes: 256 << 20, passivateAfter: time.Minute,
 	}
 	s.confirmations = int(s.terms.Confirmations)
 	o := newOptions("serve", "Run the service until SIGTERM or SIGINT. The operator's key is read from the\nfile named by --operator-key-file, or from "+operatorKeyVariable+".")
@@ -76,6 +79,8 @@ func serveOptions(s *settings) *options {
 	o.duration(&s.requestTimeout, "request-timeout", time.Millisecond, time.Hour, "how long a client may take to send a request, or to read its response")
 	o.duration(&s.commandTimeout, "command-timeout", time.Millisecond, time.Hour, "how long a request waits for its change to be durable")
 	o.text(&s.profileListen, "profile-listen", "loopback address to serve Go's profiles on (/debug/pprof/); off when not given")
+	o.integer(&s.snapshotBytes, "snapshot-bytes", 0, 1<<40, "bytes that the log grows by before a snapshot is taken; 0 takes none but on SIGUSR1 and for the operator")
+	o.duration(&s.passivateAfter, "passivate-after", time.Millisecond, 24*time.Hour, "how long a user is idle before the memory to serve them is given back")
 	return o
 }
 
@@ -144,11 +149,12 @@ func serve(args []string, env func(string) string, stdout, stderr io.Writer) err
 	log := s.logger(stderr)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	return s.run(ctx, demo, keys, log)
+	return s.run(ctx, demo, keys, terminal(stderr), log)
 }
 
-// run serves until ctx is done or the journal fails.
-func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKey, log *slog.Logger) (err error) {
+// run serves until ctx is done or the journal fails. bar is where recovery shows
+// how far it is, nil for log lines.
+func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKey, bar io.Writer, log *slog.Logger) (err error) {
 	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: s.data, Logger: log})
 	if err != nil {
 		return err
@@ -163,8 +169,10 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	}
 	exchange := actors.New(actors.Config{
 		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo,
-		CommandTimeout: s.commandTimeout, Logger: log, Random: rand.Reader,
+		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
+		Logger: log, Random: rand.Reader,
 	})
+	defer snapshotOnSignal(exchange, log)() // from now on: by itself the signal would end the process
 	server, err := httpapi.New(httpapi.Config{
 		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Version: versionString(), Logger: log,
 		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
@@ -192,7 +200,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		log.Warn("DEMO MODE: wallets are not proved, users deposit to themselves, and Bitcoin is simulated; serve with --demo=false where money is real")
 	}
 
-	if err := s.recover(ctx, exchange, server, log); err != nil {
+	if err := s.recover(ctx, exchange, server, bar, log); err != nil {
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
@@ -211,27 +219,6 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		failure = fmt.Errorf("HTTP server: %w", err)
 	}
 	return errors.Join(failure, s.stop(exchange, server, journal, log, failure == nil))
-}
-
-// recover reads the log, telling how far it is.
-func (s *settings) recover(ctx context.Context, exchange *actors.Exchange, server *httpapi.Server, log *slog.Logger) error {
-	start := time.Now()
-	told := start
-	var total uint64
-	rate := func(records uint64) float64 { return float64(records) / max(time.Since(start).Seconds(), 1e-9) }
-	err := exchange.Recover(ctx, func(records uint64) {
-		total = records
-		server.SetProgress(httpapi.Progress{Records: records, Rate: rate(records)})
-		if time.Since(told) > time.Second {
-			told = time.Now()
-			log.Info("recovering", slog.Uint64("records", records), slog.Uint64("records_per_second", uint64(rate(records))))
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("recovery: %w", err)
-	}
-	log.Info("recovered", slog.Uint64("records", total), slog.Duration("took", time.Since(start)))
-	return nil
 }
 
 // stop answers what is under way, then closes the log. orderly is false where the
