@@ -80,9 +80,10 @@ type Exchange struct {
 	snapshots snapshots
 	created   createdUsers
 
-	actors   atomic.Int64  // of users who are not passive, for metrics
-	commands atomic.Uint64 // answered, for metrics
-	refused  atomic.Uint64 // of these, refused by an account's rules
+	transactions atomic.Uint64 // of all accounts, for metrics
+	actors       atomic.Int64  // of users who are not passive, for metrics
+	commands     atomic.Uint64 // answered, for metrics
+	refused      atomic.Uint64 // of these, refused by an account's rules
 }
 
 // New prepares an Exchange on a journal that has not been started. Recover makes
@@ -136,27 +137,29 @@ func (x *Exchange) Faucet() bool { return x.cfg.Faucet }
 
 // Stats are counters and gauges for metrics.
 type Stats struct {
-	Accounts    int
-	Actors      int    // of users who sent a command lately
-	Commands    uint64 // answered since the start
-	Refused     uint64 // of these, refused by an account's rules
-	Buys        int    // pending
-	Sells       int    // pending
-	Withdrawals int    // pending
-	Watchers    int    // of any user
+	Accounts     int
+	Transactions uint64 // of all accounts
+	Actors       int    // of users who sent a command lately
+	Commands     uint64 // answered since the start
+	Refused      uint64 // of these, refused by an account's rules
+	Buys         int    // pending
+	Sells        int    // pending
+	Withdrawals  int    // pending
+	Watchers     int    // of any user
 }
 
 // Stats returns the counters and gauges of this moment.
 func (x *Exchange) Stats() Stats {
 	return Stats{
-		Accounts:    x.created.len(),
-		Actors:      int(x.actors.Load()),
-		Commands:    x.commands.Load(),
-		Refused:     x.refused.Load(),
-		Buys:        x.open.count(account.TypeBuy),
-		Sells:       x.open.count(account.TypeSell),
-		Withdrawals: x.open.count(account.TypeWithdrawal),
-		Watchers:    int(x.watchers.Load()),
+		Accounts:     x.created.len(),
+		Transactions: x.transactions.Load(),
+		Actors:       int(x.actors.Load()),
+		Commands:     x.commands.Load(),
+		Refused:      x.refused.Load(),
+		Buys:         x.open.count(account.TypeBuy),
+		Sells:        x.open.count(account.TypeSell),
+		Withdrawals:  x.open.count(account.TypeWithdrawal),
+		Watchers:     int(x.watchers.Load()),
 	}
 }
 

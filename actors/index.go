@@ -47,6 +47,7 @@ func (r *recovery) index() error {
 			return s.err
 		}
 		all.payments += s.payments
+		x.transactions.Add(s.transactions)
 		all.open = append(all.open, s.open...)
 	}
 	for _, o := range all.open {
@@ -61,10 +62,11 @@ func (r *recovery) index() error {
 
 // indexShare is what a part of the users adds.
 type indexShare struct {
-	payments uint64
-	open     []openTransaction
-	trades   []datedTrade // sorted
-	err      error
+	payments     uint64
+	open         []openTransaction
+	trades       []datedTrade // sorted
+	err          error
+	transactions uint64
 }
 
 type openTransaction struct {
@@ -96,6 +98,7 @@ func (s *indexShare) index(d *directory, users []*user) {
 			return
 		}
 		counts, h := &state.Counts, &state.History
+		s.transactions += uint64(h.Len())
 		s.payments += uint64(counts.Of(account.TypeBuy, 0))
 		if counts.Of(0, account.Pending) > 0 {
 			for n := range h.Backward(1, h.Len(), 0, account.Pending) {

@@ -107,7 +107,14 @@ func (x *Exchange) actorOf(u *user) *actor.PID {
 // publish lets others see state, which is durable, and everything that follows
 // from the record it came from.
 func (x *Exchange) publish(u *user, state *account.State, record *account.Record) {
+	added := state.History.Len()
+	if before := u.durable.Load(); before != nil {
+		added -= before.History.Len()
+	}
 	u.durable.Store(state)
+	if added > 0 {
+		x.transactions.Add(uint64(added))
+	}
 	for _, event := range record.Events {
 		x.observe(u, state, event, record.At)
 	}

@@ -13,8 +13,17 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "streams" {
-		exit(streams(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "streams":
+			exit(streams(os.Args[2:]))
+		case "fill":
+			exit(fill(os.Args[2:]))
+		case "start":
+			exit(startTime(os.Args[2:]))
+		case "snapshot":
+			exit(snapshotPause(os.Args[2:]))
+		}
 	}
 	connections := flag.Int("connections", 256, "connections, each with one request under way")
 	users := flag.Int("users", 10_000, "users, spread over the connections")

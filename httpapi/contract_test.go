@@ -4,6 +4,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aitbc/exchange/actors"
 )
 
 const (
@@ -227,11 +230,15 @@ func TestARequestIDIsTheCallersOrNew(t *testing.T) {
 
 func TestBeforeItIsReadyOnlyItsHealthIsAnswered(t *testing.T) {
 	a := startAPI(t, func(c *apiConfig) { c.notReady = true })
-	a.server.SetProgress(actors.Progress{Records: 42, Rate: 7})
+	a.server.SetProgress(actors.Progress{Stage: actors.StageLog, Done: 3, Total: 12, Records: 42, Took: 5 * time.Second, InStage: 2 * time.Second})
 	a.call("GET", "/healthz", "").is(200)
 	r := a.call("GET", "/readyz", "").is(http.StatusServiceUnavailable)
-	if r.text("records") != "42" || r.text("status") != "recovering" {
-		t.Error(r.body)
+	for name, want := range map[string]string{
+		"status": "recovering", "stage": "log", "percent": "25.0", "seconds_remaining": "6", "records": "42", "records_per_second": "21",
+	} {
+		if got := r.text(name); got != want {
+			t.Errorf("%s is %q, want %q: %s", name, got, want, r.body)
+		}
 	}
 	for _, path := range []string{"/api/users/me", "/api/exchange/rates", "/api/operator/users"} {
 		r := a.call("GET", path, "")

@@ -36,6 +36,8 @@ func newMetricSet(s *Server) *metricSet {
 	gauge := func(name string, value func() float64) { m.set.NewGauge(name, value) }
 	gauge("exchange_ready", func() float64 { return oneIf(s.ready.Load()) })
 	gauge("exchange_recovered_records", func() float64 { return float64(s.progress.Load().Records) })
+	gauge("exchange_recovered_events", func() float64 { return float64(s.progress.Load().Events) })
+	gauge("exchange_recovery_seconds", func() float64 { return s.progress.Load().Took.Seconds() })
 	gauge("exchange_open_connections", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
 
 	gauge("exchange_open_streams", func() float64 { return float64(s.streams.count()) })
@@ -50,6 +52,7 @@ func newMetricSet(s *Server) *metricSet {
 	gauge(`exchange_pending_transactions{type="sell"}`, of(func(st actors.Stats) float64 { return float64(st.Sells) }))
 	gauge(`exchange_pending_transactions{type="withdrawal"}`, of(func(st actors.Stats) float64 { return float64(st.Withdrawals) }))
 
+	gauge("exchange_transactions", of(func(st actors.Stats) float64 { return float64(st.Transactions) }))
 	gauge("exchange_actors", of(func(st actors.Stats) float64 { return float64(st.Actors) }))
 
 	snapshot := func(f func(actors.SnapshotStats) float64) func() float64 {
