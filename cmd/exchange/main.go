@@ -22,6 +22,7 @@ func commands() []command {
 	return []command{
 		{"serve", "run the service", serve},
 		{"verify", "check the log of a stopped service and prove that value is conserved", verify},
+		{"dump", "print the events or the accounts of a stopped service as JSON lines", dump},
 		{"version", "print the version", version},
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/aitbc/exchange/actors/account"
-	"github.com/aitbc/exchange/persistence"
 )
 
 // errNotVerified is what verify ends with when the log was read, but is not what
@@ -20,62 +19,33 @@ var errNotVerified = errors.New("the log is NOT in order")
 
 func verify(args []string, env func(string) string, stdout, _ io.Writer) error {
 	dir := "./data"
-	o := newOptions("verify", "Read the log of a stopped service, without changing anything: check every frame\nand record, rebuild every account, and prove from the events alone that no value\nwas made or lost.")
+	o := newOptions("verify", "Read the log and the newest snapshot of a stopped service, or of a copy, without\nchanging anything: check every frame and record, rebuild every account, compare\nthe snapshot with what the log leads to, and prove from the events alone that no\nvalue was made or lost.")
 	o.text(&dir, "data", "directory of the log")
 	if err := o.parse(args, env, stdout); err != nil {
 		return err
 	}
-	v := newVerifier()
-	report, err := persistence.Scan(dir, 0, v.add)
+	l, err := readLedger(dir, nil)
 	if err != nil {
 		return err
 	}
-	return v.report(report, stdout)
-}
-
-// verifier rebuilds every account beside a tally that knows the events alone.
-type verifier struct {
-	record   account.Record
-	accounts map[account.UserID]*account.Account
-	tally    account.Tally
-}
-
-func newVerifier() *verifier {
-	return &verifier{accounts: make(map[account.UserID]*account.Account)}
-}
-
-func (v *verifier) add(p persistence.Position, encoded []byte) error {
-	err := v.record.Decode(encoded)
-	if err == nil {
-		a := v.accounts[v.record.User]
-		if a == nil {
-			a = account.New(v.record.User)
-			v.accounts[a.ID] = a
-		}
-		err = a.Apply(&v.record)
-	}
-	if err != nil {
-		return fmt.Errorf("frame %d, record %d: %w", p.Frame, p.Record, err)
-	}
-	v.tally.Add(&v.record)
-	return nil
+	return l.report(stdout)
 }
 
 // report prints what was found, and returns an error if it is not in order.
-func (v *verifier) report(log persistence.ScanReport, w io.Writer) error {
-	ids := make([]account.UserID, 0, len(v.accounts))
-	for id := range v.accounts {
+func (l *ledger) report(w io.Writer) error {
+	ids := make([]account.UserID, 0, len(l.accounts))
+	for id := range l.accounts {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b account.UserID) int { return slices.Compare(a[:], b[:]) })
 
 	var balances, held big.Int
 	var transactions uint64
-	var faults []string
+	faults := l.faults()
 	names := map[string]account.UserID{}
 	hash := sha256.New()
 	for _, id := range ids {
-		a := v.accounts[id]
+		a := l.accounts[id]
 		balances.Add(&balances, big.NewInt(int64(a.Balance)))
 		held.Add(&held, big.NewInt(int64(a.Held)))
 		transactions += uint64(a.History.Len())
@@ -91,15 +61,25 @@ func (v *verifier) report(log persistence.ScanReport, w io.Writer) error {
 			names[name] = id
 		}
 	}
-	if expected := v.tally.Balance(); expected.Cmp(&balances) != 0 {
+	if expected := l.expected(); expected.Cmp(&balances) != 0 {
 		faults = append(faults, fmt.Sprintf("the balances are %s, the events say %s", amount(&balances), amount(expected)))
 	}
 
+	log := l.log
 	fmt.Fprintf(w, "log            %d frames, %d records, %d bytes in %d segments, epoch %d\n", log.Frames, log.Records, log.Bytes, log.Segments, log.LastEpoch)
+	if !l.whole {
+		fmt.Fprintf(w, "front          frames before %d were given up; the snapshot stands for them\n", log.First)
+	}
+	if l.found {
+		fmt.Fprintf(w, "snapshot       %d accounts after frame %d, %d bytes\n", l.snapshot.Entries, l.snapshot.Next-1, l.snapshot.Bytes)
+	}
 	fmt.Fprintf(w, "accounts       %d with %d transactions\n", len(ids), transactions)
-	fmt.Fprintf(w, "credits        %s AITBC\n", amount(&v.tally.Credits))
-	fmt.Fprintf(w, "debits         %s AITBC\n", amount(&v.tally.Debits))
-	fmt.Fprintf(w, "fees           %s AITBC\n", amount(&v.tally.Fees))
+	if !l.whole {
+		fmt.Fprintf(w, "opening        %s AITBC, the snapshot's balances\n", amount(&l.opening))
+	}
+	fmt.Fprintf(w, "credits        %s AITBC\n", amount(&l.tally.Credits))
+	fmt.Fprintf(w, "debits         %s AITBC\n", amount(&l.tally.Debits))
+	fmt.Fprintf(w, "fees           %s AITBC\n", amount(&l.tally.Fees))
 	fmt.Fprintf(w, "balances       %s AITBC, %s of it held\n", amount(&balances), amount(&held))
 	fmt.Fprintf(w, "state hash     %s\n", hex.EncodeToString(hash.Sum(nil)))
 	if t := log.TornTail; t != nil {
@@ -111,7 +91,11 @@ func (v *verifier) report(log persistence.ScanReport, w io.Writer) error {
 	if len(faults) > 0 {
 		return errNotVerified
 	}
-	fmt.Fprintln(w, "conserved      credits - debits - fees = balances")
+	if l.whole {
+		fmt.Fprintln(w, "conserved      credits - debits - fees = balances")
+	} else {
+		fmt.Fprintln(w, "conserved      opening + credits - debits - fees = balances")
+	}
 	return nil
 }
 

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// dumper prints what it is shown and the options let through.
+type dumper struct {
+	w        *bufio.Writer
+	user     account.UserID // the zero id: every user
+	from, to account.Time   // at or after, and before; zero: any
+	history  bool
+}
+
+func dump(args []string, env func(string) string, stdout, stderr io.Writer) error {
+	dir, what := "./data", "events"
+	var d dumper
+	o := newOptions("dump", "Print the log of a stopped service, or of a copy, as JSON lines: every event, or\nevery account as the newest snapshot and the log make it. Nothing is changed.\nEvents whose frames a snapshot has replaced are gone.")
+	o.text(&dir, "data", "directory of the log")
+	o.choice(&what, "what", []string{"events", "accounts"}, "what to print")
+	o.Var(value[account.UserID]{&d.user, account.ParseUserID[string], printUser}, "user", "id of the one user to print")
+	o.Var(value[account.Time]{&d.from, parseTime, printTime}, "from", "print events, or transactions, at or after this time (RFC 3339)")
+	o.Var(value[account.Time]{&d.to, parseTime, printTime}, "to", "print events, or transactions, before this time (RFC 3339)")
+	o.BoolVar(&d.history, "history", false, "print an account's transactions too")
+	if err := o.parse(args, env, stdout); err != nil {
+		return err
+	}
+	d.w = bufio.NewWriterSize(stdout, 64<<10)
+	if what == "events" {
+		return errors.Join(d.events(dir, stderr), d.w.Flush())
+	}
+	l, err := readLedger(dir, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.accounts(l), d.w.Flush())
+}
+
+func printUser(id account.UserID) string {
+	if id == (account.UserID{}) {
+		return ""
+	}
+	return id.String()
+}
+
+func parseTime(s string) (account.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, errors.New("want a time such as 2025-12-31T23:59:59Z")
+	}
+	return account.TimeOf(t), nil
+}
+
+func printTime(t account.Time) string {
+	if t == 0 {
+		return ""
+	}
+	return t.String()
+}
+
+func (d *dumper) wants(at account.Time) bool {
+	return (d.from == 0 || at >= d.from) && (d.to == 0 || at < d.to)
+}
+
+// events prints the log as it is: what an event means for its account is not asked.
+func (d *dumper) events(dir string, stderr io.Writer) error {
+	var decoder account.Decoder
+	var record account.Record
+	report, err := persistence.Scan(dir, 0, func(p persistence.Position, encoded []byte) error {
+		if err := decoder.Decode(&record, encoded); err != nil {
+			return fmt.Errorf("frame %d, record %d: %w", p.Frame, p.Record, err)
+		}
+		if (d.user != account.UserID{} && record.User != d.user) || !d.wants(record.At) {
+			return nil
+		}
+		for i, event := range record.Events {
+			line := object{
+				{"frame", p.Frame}, {"record", p.Record}, {"event", i}, {"user_id", record.User},
+				{"seq", record.Seq}, {"at", record.At}, {"type", snake(reflect.TypeOf(event).Elem().Name())},
+			}
+			if err := d.line(append(line, fields(event)...)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if report.First > 1 {
+		fmt.Fprintf(stderr, "exchange dump: the log begins with frame %d; a snapshot stands for the events before\n", report.First)
+	}
+	return err
+}
+
+// accounts prints every account, by user id.
+func (d *dumper) accounts(l *ledger) error {
+	ids := make([]account.UserID, 0, len(l.accounts))
+	for id := range l.accounts {
+		if d.user == (account.UserID{}) || id == d.user {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b account.UserID) int { return slices.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		s := &l.accounts[id].State
+		line := object{
+			{"user_id", id}, {"seq", s.Seq}, {"wallet", s.Wallet}, {"address", id.Address()}, {"email", s.Email}, {"username", s.Username},
+			{"status", s.Status}, {"created_at", s.CreatedAt}, {"last_login", s.LastLogin}, {"updated_at", s.UpdatedAt},
+			{"balance", s.Balance}, {"held", s.Held}, {"sessions", len(s.Sessions)}, {"transaction_count", s.History.Len()},
+		}
+		if d.history {
+			list := []object{}
+			for n := uint32(1); n <= s.History.Len(); n++ {
+				if t, _ := s.History.At(n); d.wants(t.CreatedAt) {
+					list = append(list, transactionObject(account.TransactionID{User: id, N: n}, &t))
+				}
+			}
+			line = append(line, member{"transactions", list})
+		}
+		if err := d.line(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func transactionObject(id account.TransactionID, t *account.Transaction) object {
+	line := object{{"id", id}}
+	for _, m := range fields(t) {
+		if m.name != "detail" {
+			line = append(line, m)
+		}
+	}
+	if t.Detail != nil {
+		line = append(line, fields(t.Detail)...)
+	}
+	return line
+}
+
+func (d *dumper) line(o object) error {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	_, err = d.w.Write(append(text, '\n'))
+	return err
+}
+
+// object is a JSON object whose members keep their order.
+type object []member
+
+type member struct {
+	name  string
+	value any
+}
+
+// MarshalJSON implements json.Marshaler. Amounts are exact decimals, times RFC 3339
+// or null, hashes hexadecimal.
+func (o object) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, m := range o {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), m.name...), '"', ':')
+		text, err := marshal(m.value)
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, text...)
+	}
+	return append(b, '}'), nil
+}
+
+func marshal(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case account.Money:
+		return v.Append(nil), nil
+	case account.Time:
+		if v == 0 {
+			return []byte("null"), nil
+		}
+		return json.Marshal(v.String())
+	case fmt.Stringer: // ids, types and statuses
+		return json.Marshal(v.String())
+	}
+	if bytesOf := reflect.ValueOf(v); bytesOf.Kind() == reflect.Array {
+		b := make([]byte, bytesOf.Len())
+		reflect.Copy(reflect.ValueOf(b), bytesOf)
+		return json.Marshal(hex.EncodeToString(b))
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSpace(text.Bytes()), err
+}
+
+// fields returns the fields of the struct that p points to, named as in the API.
+func fields(p any) object {
+	v := reflect.ValueOf(p).Elem()
+	var o object
+	for i := range v.NumField() {
+		o = append(o, member{snake(v.Type().Field(i).Name), v.Field(i).Interface()})
+	}
+	return o
+}
+
+// snake turns ExpiresAt into expires_at, and BTCFee into btc_fee.
+func snake(name string) string {
+	var b strings.Builder
+	runes := []rune(name)
+	for i, r := range runes {
+		begins := i > 0 && unicode.IsUpper(r) && (unicode.IsLower(runes[i-1]) || (i+1 < len(runes) && unicode.IsLower(runes[i+1])))
+		if begins {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
