@@ -69,7 +69,7 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 	if c.log != nil {
 		log = c.log(log)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: log, MaxQueuedRecords: c.queue})
+	journal, err := persistence.Open(persistence.Config{Log: log, Snapshots: local, MaxQueuedRecords: c.queue})
 	if err != nil {
 		t.Fatal(err)
 	}

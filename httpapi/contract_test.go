@@ -172,6 +172,8 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	visit("POST /api/users/logout", u.as("POST", "/api/users/logout", "{}"), 200, "message")
 	u.as("GET", "/api/users/me", "").refused(401, "unauthenticated", "")
 
+	equal(visit("POST /api/operator/snapshot", a.operator("POST", "/api/operator/snapshot", ""), 202, "status"), "status", "started")
+
 	equal(visit("GET /healthz", a.call("GET", "/healthz", ""), 200, "status version"), "status", "ok")
 	equal(visit("GET /readyz", a.call("GET", "/readyz", ""), 200, "status records records_per_second"), "status", "ready")
 	for _, page := range []struct{ path, contentType string }{
