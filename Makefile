@@ -13,9 +13,10 @@ run: build
 build:
 	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/exchange
 
-## test: run every test with the race detector
+## test: run every test with the race detector, then those that count allocations without it
 test:
 	go test -race -timeout 14m ./...
+	go test -run Allocat ./...
 
 ## lint: gofmt, go vet and staticcheck, and a tidy go.mod
 lint:

@@ -18,6 +18,7 @@ type call struct {
 
 	user    *user
 	command account.Command
+	deposit account.Deposit // the command of the hottest route, so that it needs no allocation
 	idem    account.Idempotency
 	hasIdem bool
 
@@ -73,23 +74,33 @@ func (r Receipt) ID() account.TransactionID { return account.TransactionID{User:
 // do sends a command to the user's actor and waits until its outcome is durable.
 // Its error is an *account.Error, ErrOverloaded or ErrOutcomeUnknown.
 func (x *Exchange) do(u *user, command account.Command, idem *account.Idempotency) (Receipt, error) {
-	c := x.send(u, command, idem)
-	if !c.wait(x.cfg.CommandTimeout) {
-		return Receipt{}, ErrOutcomeUnknown
-	}
-	return x.collect(c)
+	return x.await(x.send(u, command, idem))
 }
 
 // send hands a command to the user's actor.
 func (x *Exchange) send(u *user, command account.Command, idem *account.Idempotency) *call {
 	c := x.calls.Get().(*call)
-	c.user, c.command = u, command
+	c.command = command
+	x.post(c, u, idem)
+	return c
+}
+
+// post hands c, whose command is set, to the user's actor.
+func (x *Exchange) post(c *call, u *user, idem *account.Idempotency) {
+	c.user = u
 	if idem != nil {
 		c.idem, c.hasIdem = *idem, true
 	}
 	x.begin(u)
 	x.system.Root.Send(x.actorOf(u), c)
-	return c
+}
+
+// await waits until the outcome of a command that was sent is durable.
+func (x *Exchange) await(c *call) (Receipt, error) {
+	if !c.wait(x.cfg.CommandTimeout) {
+		return Receipt{}, ErrOutcomeUnknown
+	}
+	return x.collect(c)
 }
 
 // wait reports whether the outcome came in time. If not, c belongs to the actor

@@ -4,7 +4,11 @@ import "github.com/aitbc/exchange/actors/account"
 
 // Deposit adds amount to the session's user by the faucet.
 func (x *Exchange) Deposit(s *Session, amount account.Money, idem *account.Idempotency) (Receipt, error) {
-	return x.do(s.user, &account.Deposit{Amount: amount}, idem)
+	c := x.calls.Get().(*call)
+	c.deposit = account.Deposit{Amount: amount}
+	c.command = &c.deposit
+	x.post(c, s.user, idem)
+	return x.await(c)
 }
 
 // Withdraw holds amount and the fee until the operator has sent it to the AITBC

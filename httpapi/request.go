@@ -23,6 +23,7 @@ type request struct {
 	session  actors.Session // State is nil where there is none
 	operator string         // name of the operator whose key came with it, or ""
 	body     []byte         // of the response, kept for its capacity
+	amount   account.Money  // of a deposit: decoded into here, it needs no allocation
 	failure  error          // what was answered with a problem, for the log
 }
 

@@ -158,8 +158,7 @@ func (s *Server) deposit(r *request) error {
 	if r.operator == "" && !s.exchange.Faucet() {
 		return forbidden("deposits are made by the operator")
 	}
-	var amount account.Money
-	if err := r.decode(money("amount", &amount)); err != nil {
+	if err := r.decode(money("amount", &r.amount)); err != nil {
 		return err
 	}
 	idem, err := r.idempotency()
@@ -168,13 +167,13 @@ func (s *Server) deposit(r *request) error {
 	}
 	var receipt actors.Receipt
 	if r.operator == "" {
-		receipt, err = s.exchange.Deposit(&r.session, amount, idem)
+		receipt, err = s.exchange.Deposit(&r.session, r.amount, idem)
 	} else {
 		var id account.UserID
 		if id, err = r.userID(); err != nil {
 			return err
 		}
-		receipt, err = s.exchange.OperatorDeposit(id, amount, r.operator, idem)
+		receipt, err = s.exchange.OperatorDeposit(id, r.amount, r.operator, idem)
 	}
 	if err != nil {
 		return err
