@@ -156,9 +156,12 @@ func intactAt(b []byte) bool {
 	if len(b) < headerSize || [4]byte(b) != frameMagic {
 		return false
 	}
-	end := headerSize + uint64(binary.LittleEndian.Uint32(b[28:]))
-	return end <= uint64(len(b)) && binary.LittleEndian.Uint32(b[crcOffset:]) == frameCRC(b[:end])
+	end := frameLength(b)
+	return end <= len(b) && binary.LittleEndian.Uint32(b[crcOffset:]) == frameCRC(b[:end])
 }
+
+// frameLength is how long the frame says it is whose header b begins with.
+func frameLength(b []byte) int { return headerSize + int(binary.LittleEndian.Uint32(b[28:])) }
 
 // laterVersion reports whether b begins like a frame of a format that came after
 // this program.

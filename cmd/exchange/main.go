@@ -23,6 +23,8 @@ func commands() []command {
 		{"serve", "run the service", serve},
 		{"verify", "check the log of a stopped service and prove that value is conserved", verify},
 		{"dump", "print the events or the accounts of a stopped service as JSON lines", dump},
+		{"backup", "copy the data of a running service, and verify the copy", backup},
+		{"repair", "cut off the end of a damaged log, after showing what would be lost", repair},
 		{"version", "print the version", version},
 	}
 }
