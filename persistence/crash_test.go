@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(1) // it was to be killed
 	}
+	if dir := os.Getenv(limitEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, appendToTheLimit(dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 // command is one subcommand. run returns an error to print in one line, after
@@ -30,6 +32,8 @@ func commands() []command {
 }
 
 func main() {
+	// A file at its size limit is an error of the write, as a full disk is.
+	signal.Ignore(syscall.SIGXFSZ)
 	os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
