@@ -33,7 +33,7 @@ func startLocal(t testing.TB, cfg LocalConfig) *Journal {
 	return startJournal(t, Config{Log: local, Snapshots: local, Logger: cfg.Logger})
 }
 
-// commit makes records durable, one frame each.
+// commit makes records durable, one frame each, and waits until they are settled.
 func commit(t testing.TB, j *Journal, records ...string) {
 	t.Helper()
 	for _, record := range records {
@@ -43,9 +43,9 @@ func commit(t testing.TB, j *Journal, records ...string) {
 			t.Fatal(err)
 		}
 	}
-	done := newOutcome() // until the completions have run
-	put(t, j, "", done)
-	if err := <-done; err != nil {
+	settled := newOutcome() // the completions have run, so a snapshot holds all of it
+	j.Barrier(settled)
+	if err := <-settled; err != nil {
 		t.Fatal(err)
 	}
 }
