@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/persistence"
@@ -31,7 +32,7 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 		users[record.User] = true
 		fmt.Fprintf(stdout, "lost           frame %d, record %d: user %s, event %d:", p.Frame, p.Record, record.User, record.Seq)
 		for _, event := range record.Events {
-			fmt.Fprintf(stdout, " %T", event)
+			fmt.Fprint(stdout, " ", strings.TrimPrefix(fmt.Sprintf("%T", event), "*account."))
 		}
 		fmt.Fprintln(stdout)
 		return nil
