@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -539,3 +541,97 @@ func TestSnapshotLeavesTheLogItsRoom(t *testing.T) {
 type fullFiles struct{ osFiles }
 
 func (fullFiles) free(string) (uint64, error) { return defaultSegmentBytes - 1, nil }
+
+// FuzzSnapshotBody puts any body behind a header that is right, and a footer that
+// says so.
+func FuzzSnapshotBody(f *testing.F) {
+	f.Add(uint32(2), []byte("\x03one\x00"))
+	f.Add(uint32(1), []byte("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01x"))
+	f.Add(uint32(0), []byte{})
+	f.Fuzz(func(t *testing.T, count uint32, body []byte) {
+		var file bufferSnapshot
+		e := snapshotEncoder{out: &file, info: SnapshotInfo{Epoch: 1, Next: 5, Entries: uint64(count)}, goOn: func() error { return nil }}
+		e.block, e.count = append(beginBlock(nil), body...), max(count, 1) // finish writes a block that has entries
+		if err := e.finish(9); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openSnapshot(&file, 0, 5, 1)
+		if err != nil {
+			return
+		}
+		n := 0
+		if err := s.each(1, func(int, []byte) error { n++; return nil }); err != nil || n != int(max(count, 1)) {
+			t.Fatalf("%d entries, %v; the header says %d", n, err, count)
+		}
+	})
+}
+
+// TestSnapshotsBesideManyAppendersHoldWhatIsDurable takes snapshots while records
+// come all the time; a start from any of them gives every record once.
+func TestSnapshotsBesideManyAppendersHoldWhatIsDurable(t *testing.T) {
+	dir := memoryDir(t)
+	var c counter
+	j, err := c.open(dir, osFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var durable atomic.Int64 // every number below it is
+	var appending sync.WaitGroup
+	const perRound = 100
+	room, stop := make(chan struct{}, perRound), make(chan struct{}) // room is filled by round
+	appending.Go(func() {
+		for n := int64(0); ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-room:
+			}
+			record := strconv.AppendInt(nil, n, 10)
+			if err := j.Reserve(len(record)); err != nil {
+				t.Error(err)
+				return
+			}
+			j.Append(record, completionFunc(func(err error) {
+				if err == nil {
+					durable.Store(n + 1)
+				}
+			}))
+		}
+	})
+	for range 10 {
+		for range perRound {
+			room <- struct{}{}
+		}
+		_, err := j.Snapshot(t.Context(), func(add func([]byte) error) error {
+			for n := range durable.Load() {
+				if err := add(strconv.AppendInt(nil, n, 10)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		copied := counter{submitted: 1 << 30}
+		to := filepath.Join(memoryDir(t), "copy")
+		before := int(durable.Load())
+		if _, err := Backup(dir, to, 0); err != nil {
+			t.Fatal(err)
+		}
+		copied.acked = before
+		if err := copied.live(to, osFiles{}, ""); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	appending.Wait()
+	closeJournal(t, j)
+	c.acked, c.submitted = int(durable.Load()), int(durable.Load())
+	if err := c.live(dir, osFiles{}, "aSa"); err != nil || len(c.failed) > 0 {
+		t.Fatal(err, c.failed)
+	}
+	if c.acked < 200 {
+		t.Errorf("only %d records", c.acked)
+	}
+}
