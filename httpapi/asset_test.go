@@ -116,7 +116,7 @@ func TestNoPathLeavesTheAssets(t *testing.T) {
 	l := startLive(t, t.TempDir(), nil)
 	for _, path := range []string{
 		"/assets/", "/assets", "/assets/nothing.js", "/assets/../openapi.json", "/assets/..%2fopenapi.json", "/assets/docs/../openapi.json",
-		"/assets/docs", "/assets/docs/", "/assets/openapi.json", "/assets/index.html", "/assets/docs/LICENSE", "/assets/" + strings.Repeat("a/", 20) + "a",
+		"/assets/docs", "/assets/docs/", "/assets/openapi.json", "/assets/index.html", "/assets/operator.html", "/assets/docs/index.html", "/assets/docs/LICENSE", "/assets/" + strings.Repeat("a/", 20) + "a",
 	} {
 		if r, content := l.fetch(path, nil); r.StatusCode != 404 {
 			t.Errorf("%s is answered %d: %.100s", path, r.StatusCode, content)

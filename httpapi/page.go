@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"embed"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -41,6 +42,9 @@ func (s *Server) asset(r *request) error {
 	found := assets().at("app/" + path)
 	if found == nil && len(path) > len("docs/") && path[:len("docs/")] == "docs/" {
 		found = assets().at(path)
+	}
+	if strings.HasSuffix(path, ".html") { // a page is served at its own path, with its policy
+		found = nil
 	}
 	return r.asset(found)
 }
