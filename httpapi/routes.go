@@ -52,6 +52,7 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/users/{id}/withdrawals", route{"withdraw", owner, false, s.withdraw}},
 
 		{"GET", "/api/exchange/rates", route{"rates", public, false, s.rates}},
+		{"GET", "/api/exchange/terms", route{"terms", public, false, s.terms}},
 		{"GET", "/api/exchange/market-stats", route{"market_stats", public, false, s.marketStats}},
 		{"GET", "/api/exchange/candles", route{"candles", public, false, s.candles}},
 		{"POST", "/api/exchange/create-payment", route{"create_payment", sessionOnly, false, s.createPayment}},
