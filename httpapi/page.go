@@ -12,19 +12,15 @@ var web embed.FS
 
 // Policies of what a page may load. Nothing comes from another address, and no
 // script or style stands in the page itself. The viewer of the documentation sets
-// style attributes, and so may; the plain page has its style in it.
+// style attributes, and so may.
 const (
-	pagePolicy  = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	docsPolicy  = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	plainPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 // page answers with the trade page.
 func (s *Server) page(r *request) error {
-	if found := assets().at("app/index.html"); found != nil {
-		return r.page(found, pagePolicy)
-	}
-	return r.page(assets().at("index.html"), plainPolicy)
+	return r.page(assets().at("app/index.html"), pagePolicy)
 }
 
 func (s *Server) operatorPage(r *request) error {

@@ -1,0 +1,243 @@
+// The operator's page: what waits for a decision, the users, and the service's health.
+//
+// The key is kept in this variable and nowhere else. It is worth more than a session
+// and does not expire, so it shall not outlive the page in sessionStorage; a password
+// manager can fill it in after a reload.
+
+import * as api from './api.js';
+import * as theme from './theme.js';
+import { $, alarm, copyButton, h, say, setText, show, shorten, time } from './dom.js';
+import { Form } from './form.js';
+import { format, fromJSON, group } from './money.js';
+
+const EVERY = 5000; // ms between two readings
+const PAGE = 50;
+
+let key = '';
+let timer;
+
+const get = (path) => api.get(path, { token: key });
+
+function start() {
+  theme.attach($('theme'));
+  new Form($('key'), {
+    read: () => ({ members: { key: $('key-value').value.trim() }, errors: $('key-value').value.trim() ? {} : { key: '' } }),
+    send: async (members) => {
+      await api.get('/api/operator/health', { token: members.key }).catch((error) => {
+        if (error.status === 401 || error.status === 403) throw new api.Problem(400, { field: 'key', detail: 'This key is not known here' });
+        throw error;
+      });
+      return members.key;
+    },
+    done: unlock,
+  });
+  $('lock').addEventListener('click', () => lock());
+  $('kinds').addEventListener('change', () => { rows = PAGE; pending().catch(failed); });
+  $('pending-more').addEventListener('click', () => { rows += PAGE; pending().catch(failed); });
+  $('find').addEventListener('submit', (event) => { event.preventDefault(); users().catch(failed); });
+  $('find-status').addEventListener('change', () => { $('find-text').value = ''; users().catch(failed); });
+  $('users-more').addEventListener('click', () => users(next).catch(failed));
+  document.querySelector('[data-close]').addEventListener('click', () => $('settle').close());
+  document.addEventListener('visibilitychange', () => { if (key && document.visibilityState === 'visible') read(); });
+  startSettle();
+}
+
+function unlock(value) {
+  key = value;
+  show($('key-view'), false);
+  show($('desk'), true);
+  show($('lock'), true);
+  users().catch(failed);
+  read();
+  $('desk').querySelector('input').focus();
+}
+
+function lock(reason = '') {
+  key = '';
+  clearTimeout(timer);
+  for (const id of ['pending', 'users', 'health']) $(id).replaceChildren();
+  show($('desk'), false);
+  show($('lock'), false);
+  show($('connection'), false);
+  show($('key-view'), true);
+  $('settle').close();
+  $('key-value').focus();
+  if (reason) say(reason);
+}
+
+async function read() {
+  clearTimeout(timer);
+  try {
+    await Promise.all([health(), pending()]);
+    connection('live', 'Up to date');
+  } catch (error) {
+    failed(error);
+    if (key) connection('reconnecting', 'Reconnecting');
+  }
+  clearTimeout(timer);
+  if (key && document.visibilityState === 'visible') timer = setTimeout(read, EVERY);
+}
+
+function connection(state, words) {
+  show($('connection'), key !== '');
+  $('connection').dataset.state = state;
+  setText($('connection-text'), words);
+}
+
+function failed(error) {
+  if (!(error instanceof api.Problem)) throw error;
+  if (error.status === 401 || error.status === 403) lock('The key is no longer valid');
+  else if (error.status !== 0) {
+    say(error.message);
+    alarm(error.message);
+  }
+}
+
+async function health() {
+  const answer = await get('/api/operator/health');
+  const { version, started_at: started, uptime_seconds: uptime, ...figures } = answer;
+  $('health-version').replaceChildren(`${version}, up ${duration(Number(uptime))} since `, time(started));
+  const list = Object.entries(figures).filter(([name]) => !name.startsWith('pending_'));
+  const place = $('health');
+  if (place.childElementCount !== list.length) {
+    place.replaceChildren(...list.map(([name]) => h('div', {}, h('dt', {}, words(name)), h('dd', {}))));
+  }
+  list.forEach(([, value], i) => setText(place.children[i].lastChild, /^\d+$/.test(value) ? group(value) : value));
+  for (const [kind, name] of [['withdrawal', 'pending_withdrawals'], ['sell', 'pending_sells'], ['buy', 'pending_buys']]) {
+    setText($(`count-${kind}`), group(figures[name]));
+  }
+}
+
+const words = (name) => name.replaceAll('_', ' ').replace('microseconds', 'µs').replace(/^./, (c) => c.toUpperCase());
+
+function duration(seconds) {
+  const parts = [[Math.floor(seconds / 86_400), 'd'], [Math.floor(seconds / 3600) % 24, 'h'], [Math.floor(seconds / 60) % 60, 'min'], [seconds % 60, 's']];
+  const first = parts.findIndex(([n]) => n > 0);
+  return parts.slice(first < 0 ? 3 : first).slice(0, 2).map(([n, unit]) => `${n} ${unit}`).join(' ');
+}
+
+let rows = PAGE; // of what waits
+let drawn = '';
+
+async function pending() {
+  const kind = document.querySelector('input[name=kind]:checked').value;
+  const answer = await get(`/api/operator/transactions?type=${kind}&limit=${Math.min(500, rows)}`);
+  if (kind !== document.querySelector('input[name=kind]:checked').value) return;
+  const text = kind + JSON.stringify(answer);
+  if (text === drawn && $('pending').childElementCount > 0) return; // keep the focus where it is
+  drawn = text;
+  const focused = document.activeElement?.closest?.('#pending tr')?.dataset.id;
+  const action = document.activeElement?.dataset?.action;
+  $('pending').replaceChildren(...answer.transactions.map((t) => h('tr', { 'data-id': t.id },
+    h('td', { class: 'nowrap' }, time(t.created_at)),
+    h('td', { class: 'number' }, format(fromJSON(t.amount)), t.fee !== '0' && h('small', {}, `fee ${t.fee}`)),
+    h('td', { class: 'number' }, t.btc_amount ?? '–'),
+    h('td', {}, t.to_address && h('span', { class: 'wallet-address' }, h('span', { class: 'mono', title: t.to_address }, shorten(t.to_address)), copyButton('Copy address', () => t.to_address))),
+    h('td', { class: 'o-wide' }, h('button', { type: 'button', class: 'link mono', onclick: () => find(userOf(t)), title: userOf(t) }, shorten(userOf(t), 8, 4))),
+    h('td', {}, h('div', { class: 'actions' },
+      h('button', { type: 'button', class: 'ghost', 'data-action': 'complete', onclick: () => openSettle('complete', t) }, 'Complete'),
+      h('button', { type: 'button', class: 'ghost danger', 'data-action': 'fail', onclick: () => openSettle('fail', t) }, 'Fail'))))));
+  if (focused) $('pending').querySelector(`tr[data-id="${focused}"] [data-action="${action}"]`)?.focus();
+  show($('pending-empty'), answer.transactions.length === 0);
+  show($('pending-more'), answer.next_cursor !== null && rows < 500);
+}
+
+// userOf is the user's id, which a transaction's begins with.
+const userOf = (t) => t.id.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+
+function find(text) {
+  $('find-text').value = text;
+  users().then(() => $('find-text').focus(), failed);
+}
+
+let next = null; // cursor of the next page of users
+
+async function users(from = null) {
+  const q = new URLSearchParams({ limit: PAGE });
+  const text = $('find-text').value.trim();
+  if (text) q.set('find', text);
+  if ($('find-status').value && !text) q.set('status', $('find-status').value);
+  if (from) q.set('cursor', from);
+  const answer = await get(`/api/operator/users?${q}`);
+  if (!from) $('users').replaceChildren();
+  $('users').append(...answer.users.map(userLine));
+  next = answer.next_cursor;
+  setText($('users-count'), text ? `${answer.users.length} found` : group(answer.total));
+  show($('users-more'), next !== null);
+  show($('users-empty'), $('users').childElementCount === 0);
+}
+
+function userLine(user) {
+  const act = (action, words, danger) => h('button', { type: 'button', class: danger ? 'ghost danger' : 'ghost', onclick: () => openSettle(action, user) }, words);
+  return h('tr', { 'data-id': user.user_id },
+    h('td', {}, h('span', { class: 'type' }, user.username), h('small', { class: 'break' }, user.email)),
+    h('td', { class: 'o-wide' }, h('span', { class: 'wallet-address' }, h('span', { class: 'mono', title: user.wallet_address }, shorten(user.wallet_address)), copyButton('Copy wallet', () => user.wallet_address))),
+    h('td', { class: 'number' }, format(fromJSON(user.balance))),
+    h('td', { class: 'number o-wide' }, format(fromJSON(user.held))),
+    h('td', { class: 'number o-wide' }, group(user.transactions)),
+    h('td', {}, h('span', { class: `status ${user.status}` }, user.status)),
+    h('td', {}, h('div', { class: 'actions' }, user.status === 'active' ? act('suspend', 'Suspend', true) : act('reactivate', 'Reactivate'))));
+}
+
+// The dialog that asks for the reason of what is about to be done.
+
+const ACTIONS = {
+  complete: { title: 'Complete', words: 'Complete', done: 'Completed', wants: false },
+  fail: { title: 'Fail', words: 'Fail, and give back what is held', done: 'Failed', wants: true },
+  suspend: { title: 'Suspend', words: 'Suspend this user', done: 'Suspended', wants: true },
+  reactivate: { title: 'Reactivate', words: 'Reactivate this user', done: 'Reactivated', wants: true },
+};
+
+let asked; // {action, subject}
+let settleForm;
+
+function startSettle() {
+  settleForm = new Form($('settle-form'), {
+    read() {
+      const errors = {};
+      const reason = $('settle-reason').value.trim();
+      const hash = $('settle-hash').value.trim();
+      if (ACTIONS[asked?.action]?.wants && !reason) errors.reason = '';
+      if (hash && !/^[0-9a-f]{64}$/i.test(hash)) errors.tx_hash = 'The 64 hexadecimal digits of a transaction id';
+      return { members: { reason, tx_hash: hash }, errors };
+    },
+    send: (members, waiting) => {
+      const { action, subject } = asked;
+      if (subject.user_id) return api.post(`/api/operator/users/${subject.user_id}/${action}`, members, { token: key });
+      return api.postOnce(`/api/operator/transactions/${subject.id}/${action}`, members, { token: key, waiting });
+    },
+    done: async (answer) => {
+      const { action } = asked;
+      $('settle').close();
+      say(ACTIONS[action].done);
+      if (answer.user_id) {
+        const line = $('users').querySelector(`tr[data-id="${answer.user_id}"]`);
+        const fresh = userLine(answer);
+        line?.replaceWith(fresh);
+        fresh.querySelector('.actions button').focus();
+      } else {
+        await read();
+        document.querySelector('#kinds input:checked').focus();
+      }
+    },
+  });
+}
+
+function openSettle(action, subject) {
+  asked = { action, subject };
+  settleForm.reset();
+  settleForm.fail('');
+  const { title, words: button, wants } = ACTIONS[action];
+  const fact = (name, value) => h('div', {}, h('dt', {}, name), h('dd', { class: 'break' }, value));
+  $('settle-facts').replaceChildren(...(subject.user_id
+    ? [fact('User', subject.username), fact('Wallet', subject.wallet_address), fact('Balance', `${format(fromJSON(subject.balance))} AITBC`)]
+    : [fact('Amount', `${format(fromJSON(subject.amount))} AITBC`), subject.btc_amount && fact('Bitcoin', `${subject.btc_amount} BTC`), subject.to_address && fact('To', subject.to_address)].filter(Boolean)));
+  setText($('settle-title'), subject.user_id ? `${title} ${subject.username}` : `${title} this ${{ buy: 'payment', sell: 'sale', withdrawal: 'withdrawal' }[subject.type]}`);
+  setText($('settle-reason-label'), wants ? 'Reason' : 'Note, if you want');
+  setText($('settle-words'), button);
+  show($('settle-hash-field'), action === 'complete' && subject.type !== 'withdrawal');
+  $('settle').showModal();
+  $('settle-reason').focus();
+}
+
+start();

@@ -1,0 +1,142 @@
+// The payment that waits for Bitcoin: address, QR code, countdown, and how far it is.
+
+import * as api from './api.js';
+import * as session from './session.js';
+import * as terms from './terms.js';
+import { $, copyButton, h, icon, setText, show } from './dom.js';
+import { format, fromJSON } from './money.js';
+
+const NAME = 'aitbc.payment'; // in sessionStorage: the shown payment, with its QR code
+
+let shown = null; // the payment, as create-payment or payment-status tells it
+let view = null; // its elements
+let ticking = 0;
+
+// open shows a payment and remembers it over a reload.
+export function open(payment) {
+  shown = payment;
+  sessionStorage.setItem(NAME, JSON.stringify(payment));
+  build();
+  update(payment);
+  view.title.focus({ preventScroll: false });
+}
+
+// restore shows the payment that a reload interrupted.
+export function restore() {
+  const kept = JSON.parse(sessionStorage.getItem(NAME) ?? 'null');
+  if (!kept || kept.user_id !== session.get()?.user_id) return;
+  shown = kept;
+  build();
+  update(kept);
+}
+
+// find opens the payment of a transaction in the history.
+export async function find(id) {
+  const kept = JSON.parse(sessionStorage.getItem(NAME) ?? 'null');
+  const status = await api.get(`/api/exchange/payment-status/${id}`);
+  open(kept?.payment_id === id ? { ...kept, ...status } : { ...status, user_id: session.get().user_id });
+}
+
+export function close() {
+  clearInterval(ticking);
+  shown = view = null;
+  sessionStorage.removeItem(NAME);
+  $('payment').replaceChildren();
+  show($('payment'), false);
+  show($('buy'), true);
+}
+
+// refresh asks how far the shown payment is.
+export async function refresh() {
+  if (!shown || final()) return;
+  try {
+    heard(await api.get(`/api/exchange/payment-status/${shown.payment_id}`));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    close();
+  }
+}
+
+// heard takes a payment's news, of whichever payment it is.
+export function heard(status) {
+  if (shown?.payment_id !== status.payment_id) return;
+  shown = { ...shown, ...status };
+  sessionStorage.setItem(NAME, JSON.stringify(shown));
+  update(shown);
+}
+
+const final = () => shown.status !== 'pending';
+
+function build() {
+  const uri = shown.payment_uri ?? `bitcoin:${shown.payment_address}?amount=${shown.btc_amount}`;
+  const title = h('h3', { class: 'payment-title', tabindex: '-1' });
+  view = {
+    title,
+    state: h('p', { class: 'payment-state', role: 'status' }),
+    clock: h('b', { role: 'timer', 'aria-live': 'off' }),
+    clockLine: null,
+    steps: h('ol', { class: 'steps' }),
+    pay: null,
+    done: h('button', { type: 'button', class: 'primary', onclick: leave }, 'Done'),
+    back: h('button', { type: 'button', class: 'ghost wide', onclick: leave }, 'Back to the form'),
+  };
+  view.clockLine = h('p', { class: 'clock' }, 'Expires in ', view.clock);
+  view.pay = h('div', { class: 'pay' },
+    h('div', { class: 'pay-top' },
+      shown.qr_code && h('img', { class: 'qr', src: shown.qr_code, alt: 'QR code of the payment', width: 148, height: 148 }),
+      h('div', { class: 'pay-sum' },
+        h('span', { class: 'label' }, 'Send exactly'),
+        h('span', { class: 'pay-amount' }, h('b', {}, shown.btc_amount), ' BTC', copyButton('Copy amount', () => shown.btc_amount)),
+        h('span', { class: 'fine' }, `fee of ${shown.fee} BTC included`),
+        view.clockLine)),
+    h('span', { class: 'label' }, 'To this address'),
+    h('span', { class: 'pay-address' }, h('span', { class: 'mono' }, shown.payment_address), copyButton('Copy address', () => shown.payment_address)),
+    h('a', { class: 'ghost wide', href: uri }, 'Open in a Bitcoin wallet'),
+    terms.get()?.demo && h('p', { class: 'fine demo-note' }, 'Demo: this payment is made by itself in a few seconds. Send nothing.'));
+  $('payment').replaceChildren(
+    title, view.state, view.steps, view.pay, view.done, view.back);
+  show($('buy'), false);
+  show($('payment'), true);
+  clearInterval(ticking);
+  ticking = setInterval(tick, 1000);
+}
+
+function leave() {
+  close();
+  $('buy-aitbc').focus();
+}
+
+function update(payment) {
+  const needed = terms.get()?.confirmations ?? 1;
+  const seen = Number(payment.confirmations ?? 0) > 0 || Boolean(payment.tx_hash);
+  const amount = `${format(fromJSON(payment.aitbc_amount))} AITBC`;
+  const words = {
+    pending: seen ? `Seen on the network: ${payment.confirmations} of ${needed} confirmations` : 'Waiting for your Bitcoin',
+    confirmed: `${amount} are in your balance`,
+    expired: 'The time is over and the quote no longer holds. Nothing was taken; start again for a new one.',
+    failed: 'The exchange could not take this payment. Its line in the history says why.',
+  }[payment.status];
+  setText(view.title, payment.status === 'confirmed' ? 'Bought' : `Buy ${amount}`);
+  setText(view.state, words);
+  const at = { pending: seen ? 1 : 0, confirmed: 3 }[payment.status] ?? -1;
+  view.steps.replaceChildren(...['Payment', 'Confirmation', 'Credit'].map((name, i) => h('li', {
+    class: i < at ? 'past' : i === at ? 'now' : '',
+    'aria-current': i === at ? 'step' : null,
+  }, h('span', { class: 'step-mark', 'aria-hidden': 'true' }, i < at ? icon('check') : String(i + 1)), name)));
+  $('payment').dataset.status = payment.status;
+  show(view.steps, at >= 0);
+  show(view.pay, !final());
+  show(view.done, final());
+  show(view.back, !final());
+  if (final()) clearInterval(ticking);
+  tick();
+}
+
+function tick() {
+  if (!view || final()) return;
+  const left = Math.max(0, Math.round((Date.parse(shown.expires_at) - Date.now()) / 1000));
+  const two = (n) => String(n).padStart(2, '0');
+  const hours = Math.floor(left / 3600);
+  setText(view.clock, `${hours ? `${hours}:` : ''}${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`);
+  view.clockLine.classList.toggle('soon', left < 300);
+}
