@@ -3,7 +3,7 @@
 BIN     := bin/exchange
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: run build test lint bench fuzz docs-viewer clean
+.PHONY: run build test deps vendor-check lint bench fuzz docs-viewer clean
 
 ## run: build the service and serve on 127.0.0.1:8080 in demo mode, data in ./data
 run: build
@@ -14,9 +14,22 @@ build:
 	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/exchange
 
 ## test: run every test with the race detector, then those that count allocations without it
-test:
+test: deps
 	go test -race -timeout 14m ./...
 	go test -run Allocat ./...
+
+## deps: install Chromium for the browser tests where that is allowed, or say what to install
+deps:
+	@for browser in "$$EXCHANGE_CHROMIUM" chromium chromium-browser google-chrome; do \
+		if [ -n "$$browser" ] && command -v "$$browser" >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; then exit 0; fi; \
+	echo "There is no Chromium, so the browser tests will not run. Install it: apt-get install chromium"
+
+## vendor-check: compare the vendored files with their npm packages (needs npm)
+vendor-check:
+	sh httpapi/web/vendor.sh
 
 ## lint: gofmt, go vet and staticcheck, and a tidy go.mod
 lint:

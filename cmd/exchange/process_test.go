@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 			return 1
 		}
+		defer closeBrowser()
 		return m.Run()
 	}())
 }
@@ -86,7 +87,12 @@ func startService(t *testing.T, data string, options ...string) *service {
 // launch runs the binary and does not wait for it.
 func launch(t *testing.T, data string, options ...string) *service {
 	t.Helper()
-	address := freeAddress(t)
+	return launchAt(t, freeAddress(t), data, options...)
+}
+
+// launchAt is launch on an address that is known beforehand.
+func launchAt(t *testing.T, address, data string, options ...string) *service {
+	t.Helper()
 	s := &service{t: t, url: "http://" + address, log: &lockedBuffer{}, exited: make(chan struct{})}
 	s.command = exec.Command(binary, append([]string{"serve", "--listen", address, "--data", data}, options...)...)
 	s.command.Stdout, s.command.Stderr = s.log, s.log
