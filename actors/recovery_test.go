@@ -280,8 +280,6 @@ func filledLog(t testing.TB, users, deposits int) *memoryLog {
 type frames struct {
 	log     *memoryLog
 	journal *persistence.Journal
-	release func()
-	waiting int
 }
 
 func (f *frames) add(t testing.TB, record []byte) {
