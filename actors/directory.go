@@ -31,9 +31,14 @@ type directory struct {
 
 func (d *directory) init() {
 	d.users = xsync.NewMap[account.UserID, *user]()
-	d.wallets = xsync.NewMap[string, *user]()
-	d.usernames = xsync.NewMap[string, *user]()
-	d.emails = xsync.NewMap[string, *user]()
+	d.initNames(0)
+}
+
+// initNames makes the names of so many users to come: nobody has one yet.
+func (d *directory) initNames(users int) {
+	d.wallets = xsync.NewMap[string, *user](xsync.WithPresize(users))
+	d.usernames = xsync.NewMap[string, *user](xsync.WithPresize(users))
+	d.emails = xsync.NewMap[string, *user](xsync.WithPresize(users))
 }
 
 // nameClaims says whose a folded name is.

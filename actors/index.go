@@ -27,6 +27,7 @@ func (r *recovery) index() error {
 		return slices.Compare(a.id[:], b.id[:])
 	})
 	x.created.list = users
+	x.directory.initNames(len(users)) // tables that need not grow
 
 	shares := make([]indexShare, r.workers)
 	var finished sync.WaitGroup

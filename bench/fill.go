@@ -26,7 +26,7 @@ func fill(args []string) error {
 	accounts := flags.Int("accounts", 100_000, "accounts")
 	transactions := flags.Int("transactions", 10, "transactions of each")
 	dir := flags.String("data", "", "data directory to make; it must not exist")
-	snapshot := flags.Bool("snapshot", false, "also take a snapshot, after which the log is nearly empty")
+	snapshots := flags.Bool("snapshot", false, "also take a snapshot before the last transaction of each and one after it, as a running service would; the log before is then given up")
 	mix := flags.String("mix", "mixed", "deposits, or mixed: of ten transactions six deposits, two buys, a withdrawal and a sale")
 	seed := flags.Uint64("seed", 1, "of the random numbers")
 	_ = flags.Parse(args)
@@ -52,23 +52,8 @@ func fill(args []string) error {
 		journal: journal, random: rand.New(rand.NewPCG(*seed, 0)), room: make(chan struct{}, 50_000),
 		deposits: *mix == "deposits", accounts: make([]*account.Account, *accounts),
 	}
-	if err := f.all(*transactions); err != nil {
+	if err := f.all(*transactions, *snapshots); err != nil {
 		return err
-	}
-	if *snapshot {
-		_, err := journal.Snapshot(context.Background(), func(add func([]byte) error) error {
-			var entry []byte
-			for _, a := range f.accounts {
-				entry = a.AppendState(entry[:0])
-				if err := add(entry); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
 	}
 	stats := journal.Stats()
 	fmt.Printf("%d accounts, %d transactions, %d records with %d events, %d bytes of log in %s\n",
@@ -94,7 +79,7 @@ type filler struct {
 func (f *filler) Committed(error) { <-f.room }
 
 // all logs every account in, and then adds a transaction to each in turn.
-func (f *filler) all(transactions int) error {
+func (f *filler) all(transactions int, snapshots bool) error {
 	f.now = account.TimeOf(time.Now().Add(-24 * time.Hour * time.Duration(transactions+1)))
 	for i := range f.accounts {
 		a := account.New(account.UserID(f.bytes16()))
@@ -109,6 +94,11 @@ func (f *filler) all(transactions int) error {
 		}
 	}
 	for n := range transactions {
+		if snapshots && n == transactions-1 {
+			if err := f.snapshot(); err != nil {
+				return err
+			}
+		}
 		f.now = f.now.Add(24 * time.Hour)
 		for _, a := range f.accounts {
 			if err := f.transact(a, n); err != nil {
@@ -116,10 +106,36 @@ func (f *filler) all(transactions int) error {
 			}
 		}
 	}
-	for range cap(f.room) { // wait for the last record
+	if snapshots {
+		return f.snapshot()
+	}
+	f.wait()
+	return f.journal.Err()
+}
+
+// wait returns when every record is durable.
+func (f *filler) wait() {
+	for range cap(f.room) {
 		f.room <- struct{}{}
 	}
-	return f.journal.Err()
+	for range cap(f.room) {
+		<-f.room
+	}
+}
+
+func (f *filler) snapshot() error {
+	f.wait()
+	_, err := f.journal.Snapshot(context.Background(), func(add func([]byte) error) error {
+		var entry []byte
+		for _, a := range f.accounts {
+			entry = a.AppendState(entry[:0])
+			if err := add(entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err
 }
 
 // transact makes transaction n of a, and settles it as most are.

@@ -200,12 +200,14 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		log.Warn("DEMO MODE: wallets are not proved, users deposit to themselves, and Bitcoin is simulated; serve with --demo=false where money is real")
 	}
 
+	recovered := tuneCollector(ctx)
 	if err := s.recover(ctx, exchange, server, bar, log); err != nil {
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
+	recovered()
 	server.SetReady()
 	log.Info("ready", slog.Int("accounts", exchange.Stats().Accounts))
 
