@@ -89,8 +89,8 @@ func (d *dumper) events(dir string, stderr io.Writer) error {
 		}
 		for i, event := range record.Events {
 			line := object{
-				{"frame", p.Frame}, {"record", p.Record}, {"event", i}, {"user_id", record.User},
-				{"seq", record.Seq}, {"at", record.At}, {"type", snake(reflect.TypeOf(event).Elem().Name())},
+				{"frame", p.Frame}, {"record", p.Record}, {"index", i}, {"user_id", record.User},
+				{"seq", record.Seq}, {"at", record.At}, {"event", snake(reflect.TypeOf(event).Elem().Name())},
 			}
 			if err := d.line(append(line, fields(event)...)); err != nil {
 				return err
@@ -150,7 +150,7 @@ func transactionObject(id account.TransactionID, t *account.Transaction) object 
 }
 
 func (d *dumper) line(o object) error {
-	text, err := json.Marshal(o)
+	text, err := o.MarshalJSON()
 	if err != nil {
 		return err
 	}
