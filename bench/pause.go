@@ -54,7 +54,7 @@ func snapshotPause(args []string) error {
 	if err != nil {
 		return err
 	}
-	snapshot := []byte("POST /api/operator/snapshot HTTP/1.1\r\nHost: bench\r\nX-Operator-Key: " + key[len("bench:"):] + "\r\nContent-Length: 0\r\n\r\n")
+	snapshot := []byte("POST /api/operator/snapshot HTTP/1.1\r\nHost: bench\r\nX-Session-Token: " + key[len("bench:"):] + "\r\nContent-Length: 0\r\n\r\n")
 
 	quiet, busy := hdrhistogram.New(1, 60_000_000, 3), hdrhistogram.New(1, 60_000_000, 3)
 	taken := 0
