@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -295,7 +296,7 @@ func (f *frames) add(t testing.TB, record []byte) {
 		f.journal = journal
 	}
 	for f.journal.Reserve(len(record)) != nil { // full: the committer is on its way
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	f.journal.Append(record, ignored{})
 }
