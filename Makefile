@@ -3,7 +3,7 @@
 BIN     := bin/exchange
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: run build test deps vendor-check lint bench fuzz docs-viewer clean
+.PHONY: run build test deps vendor-check lint bench bench-deps fuzz docs-viewer clean
 
 ## run: build the service and serve on 127.0.0.1:8080 in demo mode, data in ./data
 run: build
@@ -38,9 +38,20 @@ lint:
 	go tool staticcheck ./...
 	go mod tidy -diff
 
-## bench: measure against an empty HTTP handler in the same run
+## bench: measure against an empty HTTP handler, PostgreSQL, Redis and SQLite in the same run
 bench:
 	go run ./bench
+
+## bench-deps: install what bench compares with, from Debian's packages
+bench-deps:
+	@missing=; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v wrk >/dev/null || missing="$$missing wrk"; \
+	if test -z "$$missing"; then echo "bench has all that it compares with"; \
+	elif test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
+		echo "bench needs:$$missing. On Debian, as root: apt-get install$$missing" >&2; exit 1; \
+	else apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; fi
 
 ## fuzz: fuzz every decoder, FUZZTIME each
 FUZZTIME ?= 5m

@@ -1,26 +1,18 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
-	"sync"
-	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// client is one connection that sends a request, waits for the response, and
-// sends the next. It reads only as much HTTP as it needs, so that the measuring
-// costs less than the measured.
+// client is one blocking connection, for all that is not measured by the
+// thousand: probes, metrics, and the single client.
 type client struct {
 	conn net.Conn
-	in   *bufio.Reader
-	body []byte
+	in   []byte
+	have int // bytes of in that hold what was read
+	last int // bytes of in that the last response took
 }
 
 func dial(address string) (*client, error) {
@@ -28,121 +20,73 @@ func dial(address string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{conn: conn, in: bufio.NewReaderSize(conn, 4096)}, nil
+	return &client{conn: conn, in: make([]byte, 16<<10)}, nil
 }
 
-// do sends request, a whole HTTP/1.1 message, and returns the status and the body
-// of the response, which is valid until the next call.
-func (c *client) do(request []byte) (status int, body []byte, err error) {
+func (c *client) close() { _ = c.conn.Close() }
+
+// do sends request, a whole HTTP/1.1 message, and returns the response, which is
+// valid until the next call.
+func (c *client) do(request []byte) (response, error) {
 	if _, err := c.conn.Write(request); err != nil {
-		return 0, nil, err
+		return response{}, err
 	}
-	line, err := c.in.ReadSlice('\n')
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(line) < 12 {
-		return 0, nil, fmt.Errorf("status line %q", line)
-	}
-	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, nil, fmt.Errorf("status line %q", line)
-	}
-	length := -1
+	c.have = copy(c.in, c.in[c.last:c.have])
+	c.last = 0
 	for {
-		line, err := c.in.ReadSlice('\n')
+		r, n, err := parseResponse(c.in[:c.have])
 		if err != nil {
-			return 0, nil, err
+			return response{}, err
 		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
+		if n > 0 {
+			c.last = n
+			return r, nil
 		}
-		const name = "Content-Length: "
-		if len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) {
-			if length, err = strconv.Atoi(string(line[len(name):])); err != nil {
-				return 0, nil, fmt.Errorf("header %q", line)
+		if c.have == len(c.in) {
+			if c.in, err = grown(c.in); err != nil {
+				return response{}, err
 			}
 		}
+		n, err = c.conn.Read(c.in[c.have:])
+		if err != nil {
+			return response{}, err
+		}
+		c.have += n
 	}
-	if length < 0 {
-		return 0, nil, errors.New("response without Content-Length")
+}
+
+// get fetches path from address over a connection of its own. Any status but 200
+// is an error.
+func get(address, path string) ([]byte, error) {
+	c, err := dial(address)
+	if err != nil {
+		return nil, err
 	}
-	if cap(c.body) < length {
-		c.body = make([]byte, length)
+	defer c.close()
+	r, err := c.do(message("GET", path, "", ""))
+	if err != nil {
+		return nil, fmt.Errorf("GET %s: %w", path, err)
 	}
-	c.body = c.body[:length]
-	_, err = io.ReadFull(c.in, c.body)
-	return status, c.body, err
+	if r.status != 200 {
+		return nil, fmt.Errorf("GET %s: status %d: %s", path, r.status, r.body)
+	}
+	return r.body, nil
 }
 
 // message builds an HTTP/1.1 request.
 func message(method, path, token, body string) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: bench\r\n", method, path)
-	if token != "" {
-		fmt.Fprintf(&b, "X-Session-Token: %s\r\n", token)
+	return appendMessage(nil, method, []byte(path), []byte(token), body)
+}
+
+func appendMessage(b []byte, method string, path, token []byte, body string) []byte {
+	b = append(append(append(b, method...), ' '), path...)
+	b = append(b, " HTTP/1.1\r\nHost: bench\r\n"...)
+	if len(token) > 0 {
+		b = append(append(append(b, "X-Session-Token: "...), token...), "\r\n"...)
 	}
 	if body != "" {
-		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+		b = append(b, "Content-Type: application/json\r\nContent-Length: "...)
+		b = append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n"...)
 	}
-	fmt.Fprintf(&b, "\r\n%s", body)
-	return b.Bytes()
-}
-
-// result is what one round of load came to.
-type result struct {
-	rate    float64 // responses a second
-	latency *hdrhistogram.Histogram
-}
-
-// load keeps connections busy for the duration: connection i sends request(i, 0),
-// request(i, 1), ... Any status but want ends it with an error.
-func load(address string, connections int, duration time.Duration, want int, request func(connection, n int) []byte) (result, error) {
-	histograms := make([]*hdrhistogram.Histogram, connections)
-	failures := make(chan error, connections)
-	clients := make([]*client, connections)
-	for i := range clients {
-		c, err := dial(address)
-		if err != nil {
-			return result{}, err
-		}
-		defer c.conn.Close()
-		clients[i] = c
-	}
-	var wg sync.WaitGroup
-	start := time.Now()
-	end := start.Add(duration)
-	for i, c := range clients {
-		histograms[i] = hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 3)
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			sent := time.Now()
-			for n := 0; sent.Before(end); n++ {
-				status, body, err := c.do(request(i, n))
-				if err == nil && status != want {
-					err = fmt.Errorf("status %d, want %d: %s", status, want, body)
-				}
-				if err != nil {
-					failures <- err
-					return
-				}
-				now := time.Now()
-				_ = histograms[i].RecordValue(now.Sub(sent).Microseconds())
-				sent = now
-			}
-		}()
-	}
-	wg.Wait()
-	took := time.Since(start)
-	select {
-	case err := <-failures:
-		return result{}, err
-	default:
-	}
-	sum := histograms[0]
-	for _, h := range histograms[1:] {
-		sum.Merge(h)
-	}
-	return result{rate: float64(sum.TotalCount()) / took.Seconds(), latency: sum}, nil
+	return append(append(b, "\r\n"...), body...)
 }

@@ -25,12 +25,15 @@ func snapshotPause(args []string) error {
 	rounds := flags.Int("rounds", 4, "interleaved rounds")
 	duration := flags.Duration("duration", 4*time.Second, "length of one measurement")
 	_ = flags.Parse(args)
-	dir, err := os.MkdirTemp("", "exchange-pause-")
+	ctx, cancel := interruptible()
+	defer cancel()
+	s, err := newSite("")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary, err := build(dir)
+	defer s.close()
+	dir := s.dir
+	binary, err := build(ctx, dir, "exchange", "./cmd/exchange")
 	if err != nil {
 		return err
 	}
@@ -43,23 +46,24 @@ func snapshotPause(args []string) error {
 	if err := os.WriteFile(keys, []byte(key+"\n"), 0o600); err != nil {
 		return err
 	}
-	exchange, err := start(binary, "/readyz", func(address string) []string {
+	exchange, err := startServer(ctx, binary, "/readyz", func(address string) []string {
 		return []string{"serve", "--listen", address, "--data", data, "--demo", "--log-level", "error", "--snapshot-bytes", "0", "--operator-key-file", keys}
 	})
 	if err != nil {
 		return err
 	}
 	defer exchange.stop()
-	deposits, _, err := logIn(exchange.address, *users)
+	population, err := populate(ctx, exchange.address, *users, false)
 	if err != nil {
 		return err
 	}
 	snapshot := []byte("POST /api/operator/snapshot HTTP/1.1\r\nHost: bench\r\nX-Session-Token: " + key[len("bench:"):] + "\r\nContent-Length: 0\r\n\r\n")
 
-	quiet, busy := hdrhistogram.New(1, 60_000_000, 3), hdrhistogram.New(1, 60_000_000, 3)
+	deposits := load{address: exchange.address, connections: *connections, rate: float64(*rate), duration: *duration, source: mixes[deposit].source(population)}
+	quiet, busy := newHistogram(), newHistogram()
 	taken := 0
 	for round := -1; round < *rounds; round++ { // the first warms up
-		h, err := paced(exchange.address, *connections, *rate, *duration, deposits)
+		before, err := deposits.run(ctx)
 		if err != nil {
 			return err
 		}
@@ -72,7 +76,7 @@ func snapshotPause(args []string) error {
 			defer snapshots.Done()
 			begun, failure = snapshotsUntil(stop, exchange.address, snapshot)
 		}()
-		during, err := paced(exchange.address, *connections, *rate, *duration, deposits)
+		during, err := deposits.run(ctx)
 		close(stop)
 		snapshots.Wait()
 		if err != nil {
@@ -82,8 +86,8 @@ func snapshotPause(args []string) error {
 			return failure
 		}
 		if round >= 0 {
-			quiet.Merge(h)
-			busy.Merge(during)
+			quiet.Merge(before.latency)
+			busy.Merge(during.latency)
 			taken += begun
 		}
 	}
@@ -109,17 +113,17 @@ func snapshotsUntil(stop <-chan struct{}, address string, request []byte) (begun
 	if err != nil {
 		return 0, err
 	}
-	defer c.conn.Close()
+	defer c.close()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		switch status, body, err := c.do(request); {
+		switch r, err := c.do(request); {
 		case err != nil:
 			return begun, err
-		case status == 202:
+		case r.status == 202:
 			begun++
-		case status != 409:
-			return begun, fmt.Errorf("snapshot: status %d: %s", status, body)
+		case r.status != 409:
+			return begun, fmt.Errorf("snapshot: status %d: %s", r.status, r.body)
 		}
 		select {
 		case <-stop:
@@ -127,50 +131,4 @@ func snapshotsUntil(stop <-chan struct{}, address string, request []byte) (begun
 		case <-tick.C:
 		}
 	}
-}
-
-// paced sends requests at a fixed rate, spread over connections, and returns the
-// latencies in microseconds from when each was due.
-func paced(address string, connections, rate int, duration time.Duration, requests [][]byte) (*hdrhistogram.Histogram, error) {
-	histograms := make([]*hdrhistogram.Histogram, connections)
-	failures := make(chan error, connections)
-	interval := time.Second * time.Duration(connections) / time.Duration(rate)
-	begin := time.Now().Add(10 * time.Millisecond)
-	var wg sync.WaitGroup
-	for i := range connections {
-		c, err := dial(address)
-		if err != nil {
-			return nil, err
-		}
-		histograms[i] = hdrhistogram.New(1, 60_000_000, 3)
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			defer c.conn.Close()
-			due := begin.Add(interval * time.Duration(i) / time.Duration(connections))
-			for n := i; due.Before(begin.Add(duration)); n += connections {
-				time.Sleep(time.Until(due))
-				status, body, err := c.do(requests[n%len(requests)])
-				if err == nil && status != 201 {
-					err = fmt.Errorf("deposit: status %d: %s", status, body)
-				}
-				if err != nil {
-					failures <- err
-					return
-				}
-				_ = histograms[i].RecordValue(time.Since(due).Microseconds())
-				due = due.Add(interval)
-			}
-		}()
-	}
-	wg.Wait()
-	select {
-	case err := <-failures:
-		return nil, err
-	default:
-	}
-	for _, h := range histograms[1:] {
-		histograms[0].Merge(h)
-	}
-	return histograms[0], nil
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -35,7 +35,7 @@ func startTime(args []string) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		if *binary, err = build(dir); err != nil {
+		if *binary, err = build(context.Background(), dir, "exchange", "./cmd/exchange"); err != nil {
 			return err
 		}
 	}
@@ -76,16 +76,13 @@ func startOnce(binary, data string) (s started, err error) {
 	if err != nil {
 		return s, err
 	}
-	var log bytes.Buffer
-	command := exec.Command(binary, "serve", "--listen", address, "--data", data, "--log-format", "json", "--snapshot-bytes", "0")
-	command.Stderr = &log
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	begin := time.Now()
-	if err := command.Start(); err != nil {
+	p, err := launch(exec.Command(binary, "serve", "--listen", address, "--data", data, "--log-format", "json", "--snapshot-bytes", "0"), syscall.SIGTERM)
+	if err != nil {
 		return s, err
 	}
-	p := &process{address: address, command: command}
 	defer p.stop()
+	command := p.command
 	client := http.Client{Timeout: time.Second}
 	for deadline := begin.Add(10 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if response, err := client.Get("http://" + address + "/readyz"); err == nil {
@@ -95,7 +92,7 @@ func startOnce(binary, data string) (s started, err error) {
 			}
 		}
 		if time.Now().After(deadline) || syscall.Kill(command.Process.Pid, 0) != nil {
-			return s, fmt.Errorf("%s did not become ready: %s", filepath.Base(binary), log.Bytes())
+			return s, fmt.Errorf("%s did not become ready: %s", filepath.Base(binary), &p.log)
 		}
 	}
 	s.Seconds = time.Since(begin).Seconds()

@@ -2,13 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,26 +26,18 @@ func streams(args []string) error {
 	if *count < 1 || *each < 1 || *each > 8 || *count%*each != 0 {
 		return errors.New("want a number of streams that is a multiple of -each, which is 1 to 8")
 	}
-	dir, err := os.MkdirTemp("", "exchange-streams-")
+	ctx, stop := interruptible()
+	defer stop()
+	s, err := newSite("")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary, err := build(dir)
+	defer s.close()
+	exchange, err := s.add(ctx, exchangeName, *count / *each, false)
 	if err != nil {
 		return err
 	}
-	server, err := start(binary, "/readyz", func(address string) []string {
-		return []string{"serve", "--listen", address, "--data", filepath.Join(dir, "data"), "--demo", "--log-level", "error"}
-	})
-	if err != nil {
-		return err
-	}
-	defer server.stop()
-	deposits, balances, err := logIn(server.address, *count / *each)
-	if err != nil {
-		return err
-	}
+	users, server := exchange.users, exchange.server
 	before, err := residentBytes(server.command.Process.Pid)
 	if err != nil {
 		return err
@@ -56,7 +46,9 @@ func streams(args []string) error {
 	begun := time.Now()
 	open := make([]*bufio.Reader, *count)
 	for i := range open {
-		request := bytes.Replace(balances[i / *each], []byte("/balance "), []byte("/events "), 1)
+		user := int32(i / *each)
+		path := fmt.Appendf(nil, "/api/users/%s/events", users.id(user))
+		request := appendMessage(nil, "GET", path, users.token(user), "")
 		conn, in, err := openStream(server.address, request)
 		if err != nil {
 			return fmt.Errorf("stream %d: %w", i+1, err)
@@ -80,10 +72,14 @@ func streams(args []string) error {
 	if err != nil {
 		return err
 	}
-	defer c.conn.Close()
-	for _, deposit := range deposits {
-		if status, body, err := c.do(deposit); err != nil || status != 201 {
-			return fmt.Errorf("deposit: %d %s %w", status, body, err)
+	defer c.close()
+	for user := range users.size {
+		r, err := c.do(users.appendRequest(nil, call{operation: deposit, user: int32(user)}))
+		if err != nil {
+			return fmt.Errorf("deposit: %w", err)
+		}
+		if r.status != deposit.status() {
+			return fmt.Errorf("deposit: status %d: %s", r.status, r.body)
 		}
 	}
 	waiting.Wait()

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// operation is one kind of request.
+type operation uint8
+
+const (
+	deposit operation = iota
+	balance
+	history // a page of historyPage transactions
+	login
+	operations int = iota
+)
+
+var operationNames = [operations]string{"deposit", "balance", "history", "login"}
+
+func (op operation) String() string { return operationNames[op] }
+
+// status is the only one that counts as done.
+func (op operation) status() int {
+	if op == deposit {
+		return 201
+	}
+	return 200
+}
+
+// changes is how many acknowledged changes one response stands for. A request that
+// carries many of them would say so here.
+func (op operation) changes() int64 {
+	if op == deposit || op == login {
+		return 1
+	}
+	return 0
+}
+
+// depositAmount in base units is what depositBody says: 1.5.
+const (
+	depositAmount = 150_000_000
+	depositBody   = `{"amount":1.5}`
+)
+
+const historyPage = 20
+
+// mix is what users do: the share of each operation in percent, and of the users'
+// requests the share that is for one of them.
+type mix struct {
+	name   string
+	shares [operations]int
+	hot    int // percent for user 0; the rest is spread evenly
+}
+
+var mixes = []mix{
+	{name: "deposit", shares: [operations]int{deposit: 100}},
+	{name: "balance", shares: [operations]int{balance: 100}},
+	{name: "history", shares: [operations]int{history: 100}},
+	{name: "login", shares: [operations]int{login: 100}},
+	{name: "realistic", shares: [operations]int{balance: 60, history: 20, deposit: 15, login: 5}},
+	{name: "hot user", shares: [operations]int{deposit: 100}, hot: 90},
+}
+
+func mixNamed(name string) (mix, error) {
+	for _, m := range mixes {
+		if m.name == name {
+			return m, nil
+		}
+	}
+	return mix{}, fmt.Errorf("there is no mix %q", name)
+}
+
+// source generates the mix's requests for users.
+func (m mix) source(users *population) source {
+	return func(b []byte, _ int64, random *rand.Rand) ([]byte, call) {
+		op, draw := operation(0), random.IntN(100)
+		for draw >= m.shares[op] {
+			draw -= m.shares[op]
+			op++
+		}
+		c := call{operation: op}
+		if m.hot == 0 || random.IntN(100) >= m.hot {
+			c.user = int32(random.IntN(users.among(op)))
+		}
+		return users.appendRequest(b, c), c
+	}
+}
