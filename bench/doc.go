@@ -29,6 +29,7 @@
 // prepared statements or scripts and pooled or pipelined connections; the settings
 // are printed. PostgreSQL's were chosen by trying: see postgresSettings.
 //
-// CPU and bytes written are of the server's process with its database's processes,
-// from /proc; allocations are of the HTTP server, which counts them itself.
+// CPU is of the server's process with its database's processes, from /proc; bytes
+// written are what the disk took meanwhile (see disk); allocations are of the HTTP
+// server, which counts them itself.
 package main

@@ -84,6 +84,7 @@ type report struct {
 	Command     string             `json:"command"`
 	Connections int                `json:"connections"`
 	Users       int                `json:"users"`
+	Written     string             `json:"written"` // where the bytes were counted
 	Settings    map[string]string  `json:"settings"`
 	Rows        []*row             `json:"rows"`
 	Ratios      map[string]float64 `json:"ratios"`
@@ -180,7 +181,7 @@ func (r *report) write(w io.Writer) {
 		fmt.Fprintf(w, "%-10s %-14s %10.0f %19s %8.2f %8.2f %8.2f %8.1f %8.0f %8.1f %8s\n", x.Mix, x.Subject, m.Rate,
 			fmt.Sprintf("%.0f to %.0f", x.Min.Rate, x.Max.Rate), m.P50/1e3, m.P99/1e3, m.P999/1e3, m.CPU, m.Bytes, m.Allocs, share)
 	}
-	fmt.Fprintln(w, "\nCPU and written (write_bytes of /proc/PID/io) are of the server with its database; allocs of the HTTP server.")
+	fmt.Fprintf(w, "\nCPU is of the server with its database; allocs of the HTTP server; written is %s.\n", r.Written)
 	for _, name := range []string{exchangeName, emptyName, postgresName, redisName, sqliteName} {
 		if settings, ok := r.Settings[name]; ok {
 			fmt.Fprintf(w, "%s: %s\n", name, settings)

@@ -36,6 +36,7 @@ type subject struct {
 	database     *process
 	users        *population
 	acknowledged int64 // deposits
+	disk         *disk // nil: the processes' own count of bytes written is all there is
 }
 
 // site is a temporary directory and all that runs in it. close stops and removes
@@ -43,6 +44,7 @@ type subject struct {
 type site struct {
 	dir      string
 	binary   string // the exchange, once it is built
+	disk     *disk  // nil if dir's file system has none of its own
 	subjects []*subject
 	stops    []func()
 }
@@ -54,6 +56,9 @@ func newSite(parent string) (*site, error) {
 		return nil, err
 	}
 	s := &site{dir: dir}
+	if d, ok := diskOf(dir); ok {
+		s.disk = &d
+	}
 	s.stops = append(s.stops, func() { _ = os.RemoveAll(dir) })
 	// Other users may pass through, to directories that are theirs.
 	if err := os.Chmod(dir, 0o711); err != nil {
@@ -80,7 +85,7 @@ func (s *site) keep(p *process) *process {
 // deposits and balances. The empty handler borrows the exchange's users, which is
 // added first.
 func (s *site) add(ctx context.Context, name string, users int, full bool) (*subject, error) {
-	made := &subject{name: name}
+	made := &subject{name: name, disk: s.disk}
 	var err error
 	switch name {
 	case exchangeName:
@@ -245,6 +250,11 @@ func (x *subject) usage() (usage, error) {
 	u, err := usageOf(roots...)
 	if err != nil {
 		return u, err
+	}
+	if x.disk != nil {
+		if u.written, err = x.disk.written(); err != nil {
+			return u, err
+		}
 	}
 	u.allocs, err = allocsOf(x.server.address)
 	return u, err
