@@ -157,6 +157,7 @@ func (o *chartOptions) compare(ctx context.Context, data *chartData) error {
 		data.Throughput = append(data.Throughput, t.series)
 	}
 	// Each subject's load is a share of its own peak.
+	offered := func(t *track, share float64) float64 { return share * t.Points[peak].Y }
 	shares := []float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}
 	var latency []*track
 	for _, t := range tracks[2:] {
@@ -166,17 +167,17 @@ func (o *chartOptions) compare(ctx context.Context, data *chartData) error {
 		fmt.Fprintf(os.Stderr, "latency, round %d of %d\n", round+1, o.rounds)
 		for i, share := range shares {
 			for n, t := range latency {
-				if err := t.sample(ctx, i, load{connections: connections[peak], duration: o.duration, rate: share * tracks[2+n].Points[peak].Y}); err != nil {
+				if err := t.sample(ctx, i, load{connections: connections[peak], duration: o.duration, rate: offered(tracks[2+n], share)}); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	for _, t := range latency {
+	for n, t := range latency {
 		p99, p50 := t.series, t.series
 		p99.Name, p50.Name, p50.Dashed = t.Name+", p99", t.Name+", p50", true
-		for i := range shares {
-			rate := t.middle(i, func(s sample) float64 { return s.Rate })
+		for i, share := range shares {
+			rate := offered(tracks[2+n], share)
 			p99.Points = append(p99.Points, point{rate, t.middle(i, func(s sample) float64 { return s.P99 }) / 1e3})
 			p50.Points = append(p50.Points, point{rate, t.middle(i, func(s sample) float64 { return s.P50 }) / 1e3})
 		}

@@ -31,8 +31,9 @@ var (
 
 // Size of a chart.
 const (
-	chartWidth  = 22 * vg.Centimeter
+	chartWidth  = 25 * vg.Centimeter
 	chartHeight = 12 * vg.Centimeter
+	legendWidth = 182
 )
 
 // draw writes the charts into dir.
@@ -58,13 +59,14 @@ func (d *chartData) draw(dir string) error {
 		} else {
 			p.Y.Min, p.Y.Tick.Marker = 0, linearTicks{}
 		}
-		if err := addLines(p, c.lines); err != nil {
+		legend, err := addLines(p, c.lines)
+		if err != nil {
 			return fmt.Errorf("%s: %w", c.file, err)
 		}
 		if !c.logY {
 			p.Y.Min, p.Y.Max = 0, p.Y.Max*1.08
 		}
-		if err := writeSVG(p, filepath.Join(dir, c.file), caption); err != nil {
+		if err := writeSVG(p, legend, filepath.Join(dir, c.file), caption); err != nil {
 			return err
 		}
 	}
@@ -80,7 +82,6 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Legend.TextStyle.Font, p.Legend.TextStyle.Color = sans(12), ink
 	p.Legend.Padding, p.Legend.ThumbnailWidth = 3, 28
 	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.XOffs, p.Legend.YOffs = 10, -4
 	for _, a := range []struct {
 		axis *plot.Axis
 		text string
@@ -97,7 +98,10 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-func addLines(p *plot.Plot, lines []series) error {
+// addLines draws lines and returns the legend, which stands beside the plot and not
+// in it, where it would hide them.
+func addLines(p *plot.Plot, lines []series) (plot.Legend, error) {
+	legend := p.Legend
 	for _, s := range lines {
 		xys := make(plotter.XYs, len(s.Points))
 		for i, at := range s.Points {
@@ -105,7 +109,7 @@ func addLines(p *plot.Plot, lines []series) error {
 		}
 		line, dots, err := plotter.NewLinePoints(xys)
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.Name, err)
+			return legend, fmt.Errorf("%s: %w", s.Name, err)
 		}
 		line.Color, line.Width = palette[s.Color], 2.2
 		dots.Color, dots.Shape, dots.Radius = palette[s.Color], draw.CircleGlyph{}, 3
@@ -113,17 +117,18 @@ func addLines(p *plot.Plot, lines []series) error {
 			line.Dashes = []vg.Length{6, 4}
 		}
 		p.Add(line, dots)
-		p.Legend.Add(s.Name, line, dots)
+		legend.Add(s.Name, line, dots)
 	}
-	return nil
+	return legend, nil
 }
 
 // writeSVG draws p with a caption below. Liberation Sans has the widths of Arial
 // and Helvetica, so that either can stand in for it.
-func writeSVG(p *plot.Plot, file, caption string) error {
+func writeSVG(p *plot.Plot, legend plot.Legend, file, caption string) error {
 	canvas := vgsvg.New(chartWidth, chartHeight)
 	whole := draw.New(canvas)
-	p.Draw(draw.Crop(whole, 12, -20, 30, -12))
+	p.Draw(draw.Crop(whole, 12, -legendWidth, 30, -12))
+	legend.Draw(draw.Crop(whole, chartWidth-legendWidth+18, 0, 0, -48))
 	style := p.Legend.TextStyle
 	style.Font.Size = 10
 	whole.FillText(style, vg.Point{X: 14, Y: 12}, caption)
