@@ -56,6 +56,14 @@ func (m *measured) total() (n int64) {
 	return n
 }
 
+// deposits is how many were acknowledged.
+func (m *measured) deposits() (n int64) {
+	for op, of := range m.responses {
+		n += of * operation(op).deposits()
+	}
+	return n
+}
+
 // rate is in responses a second.
 func (m *measured) rate() float64 { return float64(m.total()) / m.took.Seconds() }
 

@@ -28,10 +28,10 @@ func (op operation) status() int {
 	return 200
 }
 
-// changes is how many acknowledged changes one response stands for. A request that
-// carries many of them would say so here.
-func (op operation) changes() int64 {
-	if op == deposit || op == login {
+// deposits is how many acknowledged deposits one response stands for. That of a
+// batch would stand for many.
+func (op operation) deposits() int64 {
+	if op == deposit {
 		return 1
 	}
 	return 0

@@ -273,7 +273,7 @@ func (x *subject) measure(ctx context.Context, m mix, l load) (sample, error) {
 	if err != nil {
 		return sample{}, fmt.Errorf("%s, %s: %w", x.name, m.name, err)
 	}
-	x.acknowledged += before.responses[deposit]
+	x.acknowledged += before.deposits()
 	began, err := x.usage()
 	if err != nil {
 		return sample{}, err
@@ -282,7 +282,7 @@ func (x *subject) measure(ctx context.Context, m mix, l load) (sample, error) {
 	if err != nil {
 		return sample{}, fmt.Errorf("%s, %s: %w", x.name, m.name, err)
 	}
-	x.acknowledged += got.responses[deposit]
+	x.acknowledged += got.deposits()
 	ended, err := x.usage()
 	if err != nil {
 		return sample{}, err
