@@ -25,7 +25,7 @@ func (e *errMissing) Error() string {
 }
 
 // Settings of the databases that matter; the rest are the defaults. Both sync every
-// commit before they acknowledge it. They were chosen by trying: see doc.go.
+// commit before they acknowledge it.
 var (
 	postgresSettings = []string{
 		"listen_addresses=", "fsync=on", "synchronous_commit=on", "full_page_writes=on",

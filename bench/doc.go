@@ -27,7 +27,8 @@
 // its users must add up to the deposits that it acknowledged, or the run fails. Each
 // peer does a request in one round trip to its database, over a Unix socket, with
 // prepared statements or scripts and pooled or pipelined connections; the settings
-// are printed. PostgreSQL's were chosen by trying: see postgresSettings.
+// are printed. How many connections PostgreSQL gets was chosen by trying: see
+// postgresPool.
 //
 // CPU is of the server's process with its database's processes, from /proc; bytes
 // written are what the disk took meanwhile (see disk); allocations are of the HTTP
