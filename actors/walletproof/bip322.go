@@ -89,7 +89,7 @@ func checkTaprootWitness(witness wire.TxWitness) error {
 	case len(s) == 64:
 	case len(s) == 65 && txscript.SigHashType(s[64]) == txscript.SigHashAll:
 	default:
-		return fmt.Errorf("Schnorr signature of %d bytes, or not with SIGHASH_ALL", len(s))
+		return fmt.Errorf("witness is no Schnorr signature with SIGHASH_ALL: %d bytes", len(s))
 	}
 	return nil
 }
