@@ -1,10 +1,11 @@
 // Signs the challenges of challenges.json with the code that users' wallets run, and
 // writes wallets.json. Run it in this directory:
 //
-//	npm install --no-save ethers@6 viem@2 bip322-js@3 bitcoinjs-message@2 ecpair@2 bitcoinjs-lib@6
+//	npm install --no-save ethers@6 viem@2 bip322-js@3 bitcoinjs-message@2 bs58check@3
 //	node sign.mjs
 //
-// The keys are the SHA-256 of a word, and worth nothing.
+// The key is the SHA-256 of a word, and worth nothing. All signatures but that of
+// Taproot, which has a random part, come out the same on each run.
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
