@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/btcsuite/btcd/btcutil"
-	"github.com/btcsuite/btcd/btcutil/bech32"
-	"github.com/btcsuite/btcd/chaincfg"
+	btcaddress "github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/address/v2/bech32"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 )
 
 // Length limits of a wallet's address, in characters.
@@ -62,7 +62,7 @@ func CheckBitcoinAddress(address string, networks ...*chaincfg.Params) error {
 	wanted := make([]string, len(networks))
 	for i, network := range networks {
 		wanted[i] = network.Name
-		if decoded, err := btcutil.DecodeAddress(address, network); err == nil && decoded.IsForNet(network) {
+		if decoded, err := btcaddress.DecodeAddress(address, network); err == nil && decoded.IsForNet(network) {
 			return nil
 		}
 	}

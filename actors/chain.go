@@ -1,7 +1,7 @@
 package actors
 
 import (
-	"github.com/btcsuite/btcd/chaincfg"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 
 	"github.com/aitbc/exchange/actors/account"
 )

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/btcsuite/btcd/btcutil"
-	"github.com/btcsuite/btcd/chaincfg"
+	btcaddress "github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 
 	"github.com/aitbc/exchange/actors/account"
 )
@@ -58,7 +58,7 @@ func (s *SimulatedChain) NewAddress() (string, error) {
 	if _, err := io.ReadFull(s.random, program[:]); err != nil {
 		return "", fmt.Errorf("random number for an address: %w", err)
 	}
-	address, err := btcutil.NewAddressWitnessPubKeyHash(program[:], &chaincfg.RegressionNetParams)
+	address, err := btcaddress.NewAddressWitnessPubKeyHash(program[:], &chaincfg.RegressionNetParams)
 	if err != nil {
 		return "", fmt.Errorf("simulated address: %w", err)
 	}

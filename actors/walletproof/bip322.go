@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/btcsuite/btcd/btcutil"
-	"github.com/btcsuite/btcd/chaincfg/chainhash"
-	"github.com/btcsuite/btcd/txscript"
-	"github.com/btcsuite/btcd/wire"
+	btcaddress "github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 )
 
 // simplePrefix may stand before a BIP-322 simple signature in base64; older signers
@@ -25,7 +25,7 @@ const bip322Flags = txscript.StandardVerifyFlags
 // verifySimple checks a BIP-322 signature in its simple form: the witness of a
 // transaction that can't exist, which spends an output of the address. Only proofs
 // by one key are taken: P2WPKH, P2SH-P2WPKH, and Taproot's key path.
-func verifySimple(address btcutil.Address, text, signature string) error {
+func verifySimple(address btcaddress.Address, text, signature string) error {
 	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimPrefix(signature, simplePrefix))
 	if err != nil {
 		return fmt.Errorf("signature is not base64")
@@ -41,14 +41,14 @@ func verifySimple(address btcutil.Address, text, signature string) error {
 	spend := toSpend(text, script)
 	sign := toSign(spend, witness)
 	switch address.(type) {
-	case *btcutil.AddressWitnessPubKeyHash:
+	case *btcaddress.AddressWitnessPubKeyHash:
 		err = checkKeyWitness(witness)
-	case *btcutil.AddressScriptHash:
+	case *btcaddress.AddressScriptHash:
 		if err = checkKeyWitness(witness); err == nil {
-			redeem := witnessScript(btcutil.Hash160(witness[1]))
+			redeem := witnessScript(btcaddress.Hash160(witness[1]))
 			sign.TxIn[0].SignatureScript = append([]byte{byte(len(redeem))}, redeem...)
 		}
-	case *btcutil.AddressTaproot:
+	case *btcaddress.AddressTaproot:
 		err = checkTaprootWitness(witness)
 	default:
 		err = fmt.Errorf("BIP-322 simple is for SegWit addresses")

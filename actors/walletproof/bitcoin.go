@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"strings"
 
+	btcaddress "github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/ecdsa"
-	"github.com/btcsuite/btcd/btcutil"
-	"github.com/btcsuite/btcd/chaincfg"
-	"github.com/btcsuite/btcd/chaincfg/chainhash"
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 const (
@@ -21,8 +21,8 @@ const (
 
 // parseBitcoin reads an address of network whose owner is one key, and returns its
 // one spelling.
-func parseBitcoin(address string, network *chaincfg.Params) (btcutil.Address, error) {
-	decoded, err := btcutil.DecodeAddress(address, network)
+func parseBitcoin(address string, network *chaincfg.Params) (btcaddress.Address, error) {
+	decoded, err := btcaddress.DecodeAddress(address, network)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func parseBitcoin(address string, network *chaincfg.Params) (btcutil.Address, er
 		return nil, fmt.Errorf("it is not of the network %s", network.Name)
 	}
 	switch decoded.(type) {
-	case *btcutil.AddressPubKeyHash, *btcutil.AddressScriptHash, *btcutil.AddressWitnessPubKeyHash, *btcutil.AddressTaproot:
+	case *btcaddress.AddressPubKeyHash, *btcaddress.AddressScriptHash, *btcaddress.AddressWitnessPubKeyHash, *btcaddress.AddressTaproot:
 		return decoded, nil
 	}
 	return nil, fmt.Errorf("its kind (%T) can't be proved by one signature", decoded)
@@ -38,7 +38,7 @@ func parseBitcoin(address string, network *chaincfg.Params) (btcutil.Address, er
 
 // verifyBitcoin checks a signature in base64 over text: the legacy signed message
 // (65 bytes, whichever header the wallet gives it) or BIP-322 simple.
-func verifyBitcoin(address btcutil.Address, network *chaincfg.Params, text, signature string) error {
+func verifyBitcoin(address btcaddress.Address, network *chaincfg.Params, text, signature string) error {
 	if len(signature) > maxBitcoinSig {
 		return fmt.Errorf("signature of %d characters", len(signature))
 	}
@@ -55,7 +55,7 @@ func verifyBitcoin(address btcutil.Address, network *chaincfg.Params, text, sign
 // header tells which of four keys signed, and by BIP-137 for which kind of address;
 // Electrum and others write that of P2PKH for SegWit too, so the recovered key
 // decides and not the header's claim.
-func verifyLegacy(address btcutil.Address, network *chaincfg.Params, text string, raw []byte) error {
+func verifyLegacy(address btcaddress.Address, network *chaincfg.Params, text string, raw []byte) error {
 	header := raw[0]
 	var claims string
 	switch {
@@ -89,23 +89,23 @@ func verifyLegacy(address btcutil.Address, network *chaincfg.Params, text string
 }
 
 // keyOwns reports which kind of address of key this is, or that it is another's.
-func keyOwns(address btcutil.Address, network *chaincfg.Params, key *btcec.PublicKey, compressed bool) (string, error) {
+func keyOwns(address btcaddress.Address, network *chaincfg.Params, key *btcec.PublicKey, compressed bool) (string, error) {
 	serialized := key.SerializeUncompressed()
 	if compressed {
 		serialized = key.SerializeCompressed()
 	}
-	hash := btcutil.Hash160(serialized)
+	hash := btcaddress.Hash160(serialized)
 	switch a := address.(type) {
-	case *btcutil.AddressPubKeyHash:
+	case *btcaddress.AddressPubKeyHash:
 		if bytes.Equal(a.Hash160()[:], hash) {
 			return "P2PKH", nil
 		}
-	case *btcutil.AddressWitnessPubKeyHash:
+	case *btcaddress.AddressWitnessPubKeyHash:
 		if compressed && bytes.Equal(a.WitnessProgram(), hash) {
 			return "P2WPKH", nil
 		}
-	case *btcutil.AddressScriptHash:
-		if compressed && bytes.Equal(a.Hash160()[:], btcutil.Hash160(witnessScript(hash))) {
+	case *btcaddress.AddressScriptHash:
+		if compressed && bytes.Equal(a.Hash160()[:], btcaddress.Hash160(witnessScript(hash))) {
 			return "P2SH-P2WPKH", nil
 		}
 	}

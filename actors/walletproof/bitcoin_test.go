@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/btcsuite/btcd/btcutil"
-	"github.com/btcsuite/btcd/chaincfg"
-	"github.com/btcsuite/btcd/chaincfg/chainhash"
-	"github.com/btcsuite/btcd/txscript"
+	btcaddress "github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 )
 
@@ -129,7 +129,7 @@ func TestBtcdsSignerIsAccepted(t *testing.T) {
 
 func TestForgedBitcoinSignaturesAreRefused(t *testing.T) {
 	const text = "text"
-	addresses := map[string]btcutil.Address{}
+	addresses := map[string]btcaddress.Address{}
 	for _, w := range wallets(t, &chaincfg.MainNetParams)[1:] {
 		addresses[w.kind] = bitcoinAddress(t, w.address)
 	}

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
+	btcaddress "github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/ecdsa"
-	"github.com/btcsuite/btcd/btcutil"
-	"github.com/btcsuite/btcd/chaincfg"
-	"github.com/btcsuite/btcd/txscript"
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
 )
 
 var update = flag.Bool("update", false, "write testdata/challenges.json anew; sign.mjs then signs it")
@@ -72,23 +72,23 @@ func testKey() *btcec.PrivateKey {
 func wallets(t testing.TB, network *chaincfg.Params) []struct{ kind, address string } {
 	t.Helper()
 	key := testKey().PubKey()
-	compressed := btcutil.Hash160(key.SerializeCompressed())
-	encode := func(a btcutil.Address, err error) string {
+	compressed := btcaddress.Hash160(key.SerializeCompressed())
+	encode := func(a btcaddress.Address, err error) string {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return a.EncodeAddress()
 	}
-	pkh, err := btcutil.NewAddressPubKeyHash(compressed, network)
+	pkh, err := btcaddress.NewAddressPubKeyHash(compressed, network)
 	p2pkh := encode(pkh, err)
-	old, err := btcutil.NewAddressPubKeyHash(btcutil.Hash160(key.SerializeUncompressed()), network)
+	old, err := btcaddress.NewAddressPubKeyHash(btcaddress.Hash160(key.SerializeUncompressed()), network)
 	uncompressed := encode(old, err)
-	sh, err := btcutil.NewAddressScriptHash(witnessScript(compressed), network)
+	sh, err := btcaddress.NewAddressScriptHash(witnessScript(compressed), network)
 	p2sh := encode(sh, err)
-	wpkh, err := btcutil.NewAddressWitnessPubKeyHash(compressed, network)
+	wpkh, err := btcaddress.NewAddressWitnessPubKeyHash(compressed, network)
 	p2wpkh := encode(wpkh, err)
-	tr, err := btcutil.NewAddressTaproot(taprootKey(key), network)
+	tr, err := btcaddress.NewAddressTaproot(taprootKey(key), network)
 	p2tr := encode(tr, err)
 	return []struct{ kind, address string }{
 		{"ethereum", addressOf(key)},
@@ -107,7 +107,7 @@ func signEthereum(text string) string {
 }
 
 // signSimple makes a BIP-322 simple signature with btcd's own signer.
-func signSimple(t testing.TB, address btcutil.Address, text string, flag txscript.SigHashType) string {
+func signSimple(t testing.TB, address btcaddress.Address, text string, flag txscript.SigHashType) string {
 	t.Helper()
 	script, err := txscript.PayToAddrScript(address)
 	if err != nil {
@@ -117,10 +117,10 @@ func signSimple(t testing.TB, address btcutil.Address, text string, flag txscrip
 	tx := toSign(toSpend(text, script), nil)
 	hashes := txscript.NewTxSigHashes(tx, txscript.NewCannedPrevOutputFetcher(script, 0))
 	var witness [][]byte
-	if _, ok := address.(*btcutil.AddressTaproot); ok {
+	if _, ok := address.(*btcaddress.AddressTaproot); ok {
 		witness, err = txscript.TaprootWitnessSignature(tx, hashes, 0, 0, script, flag, key)
 	} else {
-		program := witnessScript(btcutil.Hash160(key.PubKey().SerializeCompressed()))
+		program := witnessScript(btcaddress.Hash160(key.PubKey().SerializeCompressed()))
 		witness, err = txscript.WitnessSignature(tx, hashes, 0, 0, program, flag, key, true)
 	}
 	if err != nil {
@@ -141,9 +141,9 @@ func signLegacy(text string, compressed bool, shift byte) string {
 	return base64.StdEncoding.EncodeToString(raw)
 }
 
-func bitcoinAddress(t testing.TB, s string) btcutil.Address {
+func bitcoinAddress(t testing.TB, s string) btcaddress.Address {
 	t.Helper()
-	a, err := btcutil.DecodeAddress(s, &chaincfg.MainNetParams)
+	a, err := btcaddress.DecodeAddress(s, &chaincfg.MainNetParams)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/btcsuite/btcd/btcutil"
-	"github.com/btcsuite/btcd/chaincfg"
+	btcaddress "github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 )
 
 // clockSkew is how far ahead of ours the clock may be of a client who writes the
@@ -85,7 +85,7 @@ func New(cfg Config) (*Verifier, error) {
 type identity struct {
 	chain   Chain
 	address string // as it stands in the text
-	bitcoin btcutil.Address
+	bitcoin btcaddress.Address
 }
 
 func (v *Verifier) identify(wallet string) (identity, error) {
