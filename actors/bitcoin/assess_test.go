@@ -56,7 +56,7 @@ func TestAssess(t *testing.T) {
 		{"in two", refund, "1000@99", false, "confirming 2 0"},
 		{"confirmed", refund, "1000@98", false, "credited 3 100"},
 		{"buried", refund, "1000@5", false, "credited 3 100"},
-		{"in a block above the tip that is known", refund, "1000@101", false, "seen 0 0"},
+		{"in a block above the tip that is known", refund, "1000@103", false, "seen 0 0"},
 		{"in time, confirmed after", refund, "1000@99", true, "confirming 2 0"},
 
 		{"in two outputs", refund, "400@98 600@98", false, "credited 3 100"},
