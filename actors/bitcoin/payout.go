@@ -1,0 +1,251 @@
+package bitcoin
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/btcsuite/btcd/psbt/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/aitbc/exchange/actors/account"
+)
+
+// Limits of a payout.
+const (
+	// MaxPayees and MaxPayoutCoins keep a transaction below what nodes relay.
+	MaxPayees      = 500
+	MaxPayoutCoins = 500
+	// MaxFeeRate in satoshi per virtual byte: a higher one is taken for a mistake.
+	MaxFeeRate = 1000
+
+	dust = 294 // satoshi, below which nodes relay no pay-to-witness-public-key-hash output
+
+	// Virtual bytes of a transaction of pay-to-witness-public-key-hash inputs, rounded up.
+	bytesOverhead = 11
+	bytesInput    = 68
+	bytesOutput   = 9 // without its script
+)
+
+// Errors of a payout.
+var (
+	// ErrCoins: the coins do not pay the payees and the fee.
+	ErrCoins = errors.New("the coins are not enough")
+	// ErrOtherPayout: what came back is not what was handed out.
+	ErrOtherPayout = errors.New("this is not the payout that was exported")
+	// ErrUnsigned: a signature is missing or wrong.
+	ErrUnsigned = errors.New("the payout is not signed in full")
+)
+
+// Coin is an unspent output that an address of Keys received.
+type Coin struct {
+	Out    wire.OutPoint
+	BTC    account.Money // satoshi
+	Change bool          // received on the change chain
+	Index  uint32        // of its address
+}
+
+// Payee is who gets how much.
+type Payee struct {
+	Address string
+	BTC     account.Money // satoshi
+}
+
+// Payout is a transaction for the operator's own signer, as a PSBT (BIP-174). It
+// spends what the exchange's addresses received.
+type Payout struct {
+	PSBT  string // base64
+	TxID  string // the same before and after signing
+	Fee   account.Money
+	Spent []Coin
+	// Change goes back to the account, to m/1/index; 0 where too little is left.
+	Change account.Money
+}
+
+// NewPayout pays the payees from coins, largest first, with feeRate satoshi per
+// virtual byte. The rest goes to the change address with the index changeIndex, or to
+// the fee where it is dust. It chooses the same each time.
+func NewPayout(keys *Keys, coins []Coin, payees []Payee, feeRate int64, changeIndex uint32) (*Payout, error) {
+	if len(payees) == 0 || len(payees) > MaxPayees {
+		return nil, fmt.Errorf("want 1 to %d payees, got %d", MaxPayees, len(payees))
+	}
+	if feeRate < 1 || feeRate > MaxFeeRate {
+		return nil, fmt.Errorf("want a fee of 1 to %d satoshi per virtual byte, got %d", MaxFeeRate, feeRate)
+	}
+	tx := wire.NewMsgTx(2)
+	size := int64(bytesOverhead)
+	var total account.Money
+	for _, p := range payees {
+		script, err := ScriptOf(p.Address, keys.network)
+		if err != nil {
+			return nil, err
+		}
+		if p.BTC < dust {
+			return nil, fmt.Errorf("%s gets %d satoshi: nodes relay no less than %d", p.Address, int64(p.BTC), dust)
+		}
+		total = plus(total, p.BTC)
+		size += int64(bytesOutput + len(script))
+		tx.AddTxOut(wire.NewTxOut(int64(p.BTC), script))
+	}
+	spent, sum, size := selectCoins(coins, total, size, feeRate)
+	fee := account.Money(size * feeRate)
+	left := sum - total - fee
+	if left < 0 {
+		return nil, fmt.Errorf("%w: %s BTC in %d of them, for %s BTC and a fee of %s BTC", ErrCoins, sum, len(spent), total, fee)
+	}
+	payout := &Payout{Spent: spent, Fee: fee + left}
+	change, err := keys.ChangeAddress(changeIndex)
+	if err != nil {
+		return nil, err
+	}
+	script, err := ScriptOf(change, keys.network)
+	if err != nil {
+		return nil, err
+	}
+	if changeFee := account.Money(feeRate * int64(bytesOutput+len(script))); left-changeFee >= dust {
+		payout.Change, payout.Fee = left-changeFee, fee+changeFee
+		tx.AddTxOut(wire.NewTxOut(int64(payout.Change), script))
+	}
+	for _, coin := range spent {
+		in := wire.NewTxIn(&coin.Out, nil, nil)
+		in.Sequence = wire.MaxTxInSequenceNum - 2 // may be replaced with a higher fee (BIP-125)
+		tx.AddTxIn(in)
+	}
+	payout.TxID = tx.TxHash().String()
+	payout.PSBT, err = describe(keys, tx, payout, changeIndex)
+	return payout, err
+}
+
+// selectCoins takes the largest coins until they pay total and their own fee.
+func selectCoins(coins []Coin, total account.Money, size, feeRate int64) (spent []Coin, sum account.Money, newSize int64) {
+	coins = slices.Clone(coins)
+	slices.SortFunc(coins, func(a, b Coin) int {
+		if a.BTC != b.BTC {
+			return int(max(-1, min(1, b.BTC-a.BTC)))
+		}
+		return compareOut(a.Out, b.Out)
+	})
+	coins = slices.CompactFunc(coins, func(a, b Coin) bool { return a.Out == b.Out })
+	for _, coin := range coins[:min(len(coins), MaxPayoutCoins)] {
+		if sum >= plus(total, account.Money(size*feeRate)) {
+			break
+		}
+		spent = append(spent, coin)
+		sum = plus(sum, coin.BTC)
+		size += bytesInput
+	}
+	return spent, sum, size
+}
+
+// describe adds what a signer has to know of the inputs and the change.
+func describe(keys *Keys, tx *wire.MsgTx, payout *Payout, changeIndex uint32) (string, error) {
+	packet, err := psbt.NewFromUnsignedTx(tx)
+	if err != nil {
+		return "", fmt.Errorf("payout: %w", err)
+	}
+	for i, coin := range payout.Spent {
+		chain := externalChain
+		if coin.Change {
+			chain = changeChain
+		}
+		derivation, err := keys.derivation(chain, coin.Index)
+		if err != nil {
+			return "", err
+		}
+		a, err := keys.address(chain, coin.Index)
+		if err != nil {
+			return "", err
+		}
+		script, err := txscript.PayToAddrScript(a)
+		if err != nil {
+			return "", fmt.Errorf("payout: %w", err)
+		}
+		packet.Inputs[i].WitnessUtxo = wire.NewTxOut(int64(coin.BTC), script)
+		packet.Inputs[i].SighashType = txscript.SigHashAll
+		packet.Inputs[i].Bip32Derivation = []*psbt.Bip32Derivation{derivation}
+	}
+	if payout.Change > 0 {
+		derivation, err := keys.derivation(changeChain, changeIndex)
+		if err != nil {
+			return "", err
+		}
+		packet.Outputs[len(packet.Outputs)-1].Bip32Derivation = []*psbt.Bip32Derivation{derivation}
+	}
+	text, err := packet.B64Encode()
+	if err != nil {
+		return "", fmt.Errorf("payout: %w", err)
+	}
+	return text, nil
+}
+
+func (k *Keys) derivation(chain int, index uint32) (*psbt.Bip32Derivation, error) {
+	public, err := k.publicKey(chain, index)
+	if err != nil {
+		return nil, err
+	}
+	return &psbt.Bip32Derivation{
+		PubKey: public, MasterKeyFingerprint: k.origin,
+		Bip32Path: append(slices.Clone(k.path), uint32(chain), index),
+	}, nil
+}
+
+// SignedPayout checks that signed, a PSBT in base64, is the exported one with valid
+// signatures over all of it, and returns the transaction to send. What the signer says
+// of amounts is not believed: they are those that were exported.
+func SignedPayout(exported, signed string) (*wire.MsgTx, error) {
+	before, err := psbt.NewFromRawBytes(strings.NewReader(exported), true)
+	if err != nil {
+		return nil, fmt.Errorf("the exported payout: %w", err)
+	}
+	after, err := psbt.NewFromRawBytes(strings.NewReader(strings.TrimSpace(signed)), true)
+	if err != nil {
+		return nil, fmt.Errorf("the signed payout: %w", err)
+	}
+	// The id covers inputs, outputs, amounts and lock times, and no signature.
+	if got, want := after.UnsignedTx.TxHash(), before.UnsignedTx.TxHash(); got != want {
+		return nil, fmt.Errorf("%w: it is %s, exported was %s", ErrOtherPayout, got, want)
+	}
+	for i := range after.Inputs {
+		after.Inputs[i].WitnessUtxo = before.Inputs[i].WitnessUtxo
+		after.Inputs[i].NonWitnessUtxo = nil
+	}
+	if err := psbt.MaybeFinalizeAll(after); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
+	}
+	tx, err := psbt.Extract(after)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
+	}
+	if err := checkSignatures(tx, before); err != nil {
+		return nil, err
+	}
+	return tx, nil
+}
+
+// checkSignatures runs the scripts of the inputs as a node does.
+func checkSignatures(tx *wire.MsgTx, exported *psbt.Packet) error {
+	outputs := make(map[wire.OutPoint]*wire.TxOut, len(tx.TxIn))
+	for i, in := range tx.TxIn {
+		outputs[in.PreviousOutPoint] = exported.Inputs[i].WitnessUtxo
+	}
+	fetcher := txscript.NewMultiPrevOutFetcher(outputs)
+	hashes := txscript.NewTxSigHashes(tx, fetcher)
+	for i, in := range tx.TxIn {
+		spent := exported.Inputs[i].WitnessUtxo
+		// A signature over a part of the transaction would let somebody change the rest.
+		if len(in.Witness) != 2 || !bytes.HasSuffix(in.Witness[0], []byte{byte(txscript.SigHashAll)}) {
+			return fmt.Errorf("%w: input %d has no signature over the whole transaction", ErrUnsigned, i)
+		}
+		engine, err := txscript.NewEngine(spent.PkScript, tx, i, txscript.StandardVerifyFlags, nil, hashes, spent.Value, fetcher)
+		if err == nil {
+			err = engine.Execute()
+		}
+		if err != nil {
+			return fmt.Errorf("%w: input %d: %w", ErrUnsigned, i, err)
+		}
+	}
+	return nil
+}
