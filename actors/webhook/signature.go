@@ -39,7 +39,7 @@ func Verify(secret, body []byte, header string, now time.Time, tolerance time.Du
 	seconds, isTime := strings.CutPrefix(seconds, "t=")
 	got, err := hex.DecodeString(sum)
 	if !found || !isTime || err != nil {
-		return fmt.Errorf("%w: want t=...,v1=...", ErrSignature)
+		return fmt.Errorf("%w: want t=<seconds>,v1=<hexadecimal>", ErrSignature)
 	}
 	if !hmac.Equal(got, mac(secret, seconds, body)) {
 		return ErrSignature
