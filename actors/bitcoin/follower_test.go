@@ -219,6 +219,12 @@ func TestFollowerForgetsWhatIsBuried(t *testing.T) {
 // TestFollowerAgreesWithAnyChain lets a chain do anything, restarts the follower from
 // what its consumer wrote, at times an older state than the last, and compares.
 func TestFollowerAgreesWithAnyChain(t *testing.T) {
+	for range 10 { // the rarest faults need a thousand tries
+		agreeWithAnyChain(t)
+	}
+}
+
+func agreeWithAnyChain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const start = 2
 		cfg := FollowerConfig{Network: Regtest, Start: start, MaxReorg: 12}
