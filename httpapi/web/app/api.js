@@ -17,7 +17,7 @@ export class Problem extends Error {
 
   // unsettled: the change that was asked for may have been made or not.
   get unsettled() {
-    return this.status === 0 || this.status === 408 || this.status >= 500;
+    return this.status === 0 || this.status === 408 || (this.status >= 500 && this.code !== 'payments_off');
   }
 }
 

@@ -14,6 +14,7 @@ export class Form {
     this.asked = false;
     this.touched = new Set();
     this.refused = new Map(); // field: {message, value} of the server's last refusal
+    for (const [, , place] of this.fields()) place.setAttribute('aria-live', 'polite');
     form.addEventListener('input', (event) => {
       this.touch(event.target);
       this.validate();

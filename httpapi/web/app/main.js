@@ -56,7 +56,14 @@ function start() {
     },
   });
   account.start({ changed: showProfile });
-  terms.watch((t) => show($('demo'), t.demo));
+  // The banner's place is kept until the terms tell whether this is a demo, or as they
+  // did the last time, so that the page does not move under the hand.
+  if (localStorage.getItem('aitbc.demo') === 'false') show($('demo'), false);
+  terms.watch((t) => {
+    show($('demo'), t.demo);
+    $('demo').classList.remove('unsure');
+    localStorage.setItem('aitbc.demo', t.demo);
+  });
   market.start();
   $('connect').addEventListener('click', connect);
   $('logout').addEventListener('click', logout);

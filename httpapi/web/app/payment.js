@@ -65,6 +65,8 @@ export function heard(status) {
   update(shown);
 }
 
+terms.watch(() => { if (shown) update(shown); });
+
 const final = () => shown.status !== 'pending';
 
 function build() {
@@ -76,6 +78,7 @@ function build() {
     clock: h('b', { role: 'timer', 'aria-live': 'off' }),
     clockLine: null,
     steps: h('ol', { class: 'steps' }),
+    demo: h('p', { class: 'fine demo-note' }, 'Demo: this payment is made by itself in a few seconds. Send nothing.'),
     pay: null,
     done: h('button', { type: 'button', class: 'primary', onclick: leave }, 'Done'),
     back: h('button', { type: 'button', class: 'ghost wide', onclick: leave }, 'Back to the form'),
@@ -92,7 +95,7 @@ function build() {
     h('span', { class: 'label' }, 'To this address'),
     h('span', { class: 'pay-address' }, h('span', { class: 'mono' }, shown.payment_address), copyButton('Copy address', () => shown.payment_address)),
     h('a', { class: 'ghost wide', href: uri }, 'Open in a Bitcoin wallet'),
-    terms.get()?.demo && h('p', { class: 'fine demo-note' }, 'Demo: this payment is made by itself in a few seconds. Send nothing.'));
+    view.demo);
   $('payment').replaceChildren(
     title, view.state, view.steps, view.pay, view.done, view.back);
   show($('buy'), false);
@@ -126,6 +129,7 @@ function update(payment) {
   $('payment').dataset.status = payment.status;
   show(view.steps, at >= 0);
   show(view.pay, !final());
+  show(view.demo, terms.get()?.demo ?? false);
   show(view.done, final());
   show(view.back, !final());
   if (final()) clearInterval(ticking);

@@ -6,7 +6,7 @@ import * as terms from './terms.js';
 import { bitcoinError, simulatedAddress, walletError } from './address.js';
 import { $, h, say, setText, show } from './dom.js';
 import { Form } from './form.js';
-import { UNIT, buyQuote, format, mostFor, parse, plain, saleQuote } from './money.js';
+import { UNIT, buyQuote, format, fromJSON, mostFor, parse, plain, saleQuote } from './money.js';
 
 const TABS = ['buy', 'sell', 'deposit', 'withdraw'];
 
@@ -72,6 +72,7 @@ function amountIn(input) {
 
 const btc = (units) => `${format(units, 8)} BTC`;
 const aitbc = (units) => `${format(units)} AITBC`;
+const told = (transaction) => aitbc(fromJSON(transaction.amount));
 
 function buyForm(opened) {
   const amount = $('buy-aitbc');
@@ -157,7 +158,7 @@ function sellForm(moved) {
     },
     send: (members, waiting) => api.postOnce('/api/exchange/sell', members, { waiting }),
     done: (sale) => {
-      say(`Sale placed: ${sale.amount} AITBC are held until the Bitcoin is paid`);
+      say(`Sale placed: ${told(sale)} are held until the Bitcoin is paid`);
       moved(sale);
     },
   });
@@ -175,7 +176,7 @@ function depositForm(moved) {
     },
     send: (members, waiting) => api.postOnce(`/api/users/${session.get().user_id}/deposits`, members, { waiting }),
     done: (deposit) => {
-      say(`${deposit.amount} AITBC deposited`);
+      say(`${told(deposit)} deposited`);
       moved(deposit);
     },
   });
@@ -204,7 +205,7 @@ function withdrawForm(moved) {
     },
     send: (members, waiting) => api.postOnce(`/api/users/${session.get().user_id}/withdrawals`, members, { waiting }),
     done: (withdrawal) => {
-      say(`Withdrawal placed: ${withdrawal.amount} AITBC are held until it is sent`);
+      say(`Withdrawal placed: ${told(withdrawal)} are held until it is sent`);
       moved(withdrawal);
     },
   });
