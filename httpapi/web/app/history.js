@@ -18,6 +18,7 @@ let cursor = null; // where the next page begins; null at the end
 let total = 0;
 let age = 0; // of the list: an answer to an older question is dropped
 let loading = false;
+let since = new Set(); // ids heard of since the last reading began, which its answer may lack
 let openPayment;
 
 // start wires the table; open(id) shows a pending payment.
@@ -62,6 +63,7 @@ export function clear() {
 
 // heard takes a new transaction, or the news of one.
 export function heard(transaction) {
+  since.add(transaction.id);
   const matches = (!$('filter-type').value || $('filter-type').value === transaction.type)
     && (!$('filter-status').value || $('filter-status').value === transaction.status);
   const known = rows.has(transaction.id);
@@ -110,20 +112,22 @@ const page = (limit, from) => {
 async function load(limit) {
   const mine = ++age;
   loading = true;
+  since = new Set();
   if (rows.size === 0) skeleton();
   try {
     const answer = await page(limit);
     if (mine !== age) return;
     const now = new Set(answer.transactions.map((t) => t.id));
     for (const [id, row] of rows) {
-      if (now.has(id)) continue;
+      if (now.has(id) || since.has(id)) continue;
       row.element.remove();
       rows.delete(id);
     }
+    const later = [...rows.keys()].filter((id) => since.has(id) && !now.has(id)).length;
     $('history').querySelectorAll('.skeleton-row').forEach((row) => row.remove());
     answer.transactions.forEach((t) => put(t));
     cursor = answer.next_cursor;
-    total = Number(answer.total);
+    total = Number(answer.total) + later;
     loading = false;
     finish();
   } finally {
@@ -157,7 +161,8 @@ const number = (id) => Number(id.slice(id.lastIndexOf('-') + 1));
 function put(transaction, fresh = false) {
   const text = JSON.stringify(transaction);
   const known = rows.get(transaction.id);
-  if (known?.text === text) return;
+  // What is completed or failed stays so: a line that says otherwise is an older answer.
+  if (known?.text === text || (known && known.element.dataset.status !== 'pending' && transaction.status === 'pending')) return;
   const element = line(transaction);
   if (fresh || known) element.classList.add('fresh');
   if (known) {

@@ -59,7 +59,8 @@ export async function refresh() {
 
 // heard takes a payment's news, of whichever payment it is.
 export function heard(status) {
-  if (shown?.payment_id !== status.payment_id) return;
+  // An answer that was asked for earlier may come later; what is final stays.
+  if (shown?.payment_id !== status.payment_id || final()) return;
   shown = { ...shown, ...status };
   sessionStorage.setItem(NAME, JSON.stringify(shown));
   update(shown);
