@@ -104,7 +104,7 @@ func TestTheOperatorSettlesAndSuspendsInTheBrowser(t *testing.T) {
 		p.fill("#withdraw-amount", amount)
 		p.fill("#withdraw-address", "aitbc1friend00001")
 		p.click("#withdraw [type=submit]")
-		p.waitText("#toast", amount+" AITBC are held")
+		p.waitText("#toast", amount+".00 AITBC are held")
 	}
 	p.waitBalance("100", "50", "50")
 

@@ -250,6 +250,156 @@ func TestThePagePollsWhereNoStreamCanBeHad(t *testing.T) {
 	p.waitText("#connection-text", "Live")
 }
 
+func TestThePageStandsStillWhileItLoads(t *testing.T) {
+	s := startService(t, t.TempDir(), "--demo-confirm-after", "10ms")
+	for _, v := range []view{desktop, {width: 360, height: 740, mobile: true}} {
+		p := openPage(t, s, "/", v)
+		still := func(what string) {
+			t.Helper()
+			p.waitText("#price", "sat")
+			p.waitText("#connect-rate", "1 BTC")
+			shift := eval[float64](p, `new Promise((done) => {
+				let sum = 0;
+				new PerformanceObserver((list) => list.getEntries().forEach((e) => { sum += e.hadRecentInput ? 0 : e.value; })).observe({ type: "layout-shift", buffered: true });
+				requestAnimationFrame(() => setTimeout(() => done(sum), 50));
+			})`)
+			if shift > 0.05 { // 0.1 is called good
+				t.Errorf("%s, %d pixels wide: the layout shifted by %.3f", what, v.width, shift)
+			}
+		}
+		still("logged out")
+		p.connect()
+		p.deposit("5")
+		p.reload()
+		p.waitText("#connection-text", "Live")
+		p.waitBalance("5", "5", "0")
+		still("logged in")
+	}
+}
+
+func TestTheChartShowsTheTradesInBothThemes(t *testing.T) {
+	s := startService(t, t.TempDir(), "--demo-confirm-after", "10ms")
+	p := openPage(t, s, "/", desktop)
+	p.connect()
+	p.waitShown("#chart-empty")
+	p.fill("#buy-aitbc", "1000")
+	p.click("#buy [type=submit]")
+	p.waitText("#chart-summary", "Chart of 1 candles of 1m. Last price 1000.00 satoshi")
+	p.waitText("#legend", "C 1000.00Vol 1,000")
+	p.waitText("#volume", "1,000 AITBC")
+	pixel := `(() => { const c = document.querySelector("#chart canvas"); return [...c.getContext("2d").getImageData(3, 3, 1, 1).data].join(); })()`
+	p.wait(pixel + ` === "252,251,249,255"`)
+	p.click("#theme")
+	p.wait(pixel + ` === "16,19,23,255"`)
+	for _, interval := range []string{"5m", "15m", "1h", "1d"} {
+		p.click(`input[name=interval][value="` + interval + `"]`)
+		p.waitText("#chart-summary", "Chart of 1 candles of "+interval)
+	}
+}
+
+func TestTheDocumentationIsShownOffline(t *testing.T) {
+	s := startService(t, t.TempDir())
+	p := openPage(t, s, "/api/docs", desktop)
+	p.waitText("body", "/api/users/login")
+	p.waitText("body", "/api/exchange/terms")
+	if outside := eval[[]string](p, `performance.getEntriesByType("resource").map((e) => e.name).filter((name) => !name.startsWith(location.origin) && !name.startsWith("data:"))`); len(outside) > 0 {
+		t.Errorf("the documentation asked for %q", outside)
+	}
+}
+
+func TestALostAnswerIsAskedForAgainAndNothingIsDoneTwice(t *testing.T) {
+	s := startService(t, t.TempDir())
+	p := openPage(t, s, "/", desktop)
+	p.connect()
+	// The first two deposits reach the server; their answers reach nobody.
+	eval[chromedp.Void](p, `(() => {
+		const real = window.fetch;
+		window.sent = [];
+		window.fetch = async (path, options) => {
+			const answer = await real(path, options);
+			if (!String(path).endsWith("/deposits")) return answer;
+			window.sent.push(options.headers["Idempotency-Key"]);
+			if (window.sent.length > 2) return answer;
+			throw new TypeError("the connection was lost");
+		};
+	})()`)
+	p.deposit("25")
+	p.waitBalance("25", "25", "0")
+	if keys := eval[[]string](p, "window.sent"); len(keys) != 3 || keys[0] == "" || keys[1] != keys[0] || keys[2] != keys[0] {
+		t.Errorf("the keys of the three attempts are %q, want one key", keys)
+	}
+	p.deposit("25") // on purpose, and so with another key
+	p.waitBalance("50", "50", "0")
+	if kept := eval[int](p, `Object.keys(sessionStorage).filter((name) => name.startsWith("aitbc.attempt")).length`); kept != 0 {
+		t.Errorf("%d keys of settled requests are still kept", kept)
+	}
+}
+
+func TestAnOlderAnswerDoesNotReplaceNewerNews(t *testing.T) {
+	s := startService(t, t.TempDir(), "--demo-confirm-after", "1s")
+	p := openPage(t, s, "/", desktop)
+	p.connect()
+	// Answers that were asked for while the payment is pending are held back until the
+	// stream has told that it is confirmed.
+	eval[chromedp.Void](p, `(() => {
+		const real = window.fetch;
+		window.held = 0;
+		const gate = new Promise((open) => { window.release = open; });
+		window.fetch = async (path, options) => {
+			const answer = await real(path, options);
+			if (/payment-status|transactions\?|balance/.test(path)) {
+				window.held++;
+				await gate;
+				window.held--;
+			}
+			return answer;
+		};
+	})()`)
+	p.fill("#buy-aitbc", "10")
+	p.click("#buy [type=submit]")
+	p.waitText("#payment .payment-state", "Waiting")
+	p.wait("window.held >= 3")
+	p.waitText("#payment .payment-state", "are in your balance")
+	p.waitText("#history", "Completed")
+	p.waitBalance("10", "10", "0")
+	eval[chromedp.Void](p, "(() => { window.release(); })()")
+	p.wait("window.held === 0")
+	// Two frames later every answer has been taken.
+	eval[chromedp.Void](p, "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))")
+	p.waitBalance("10", "10", "0")
+	for selector, wanted := range map[string]string{"#payment .payment-state": "are in your balance", "#history .status": "Completed", "#history-count": "1"} {
+		if got := eval[string](p, element(selector)+".textContent"); !strings.Contains(got, wanted) {
+			t.Errorf("after the older answers %s says %q, want %q", selector, got, wanted)
+		}
+	}
+}
+
+func TestABrowserWalletIsFoundAndAsked(t *testing.T) {
+	s := startService(t, t.TempDir())
+	p := openPage(t, s, "/", desktop)
+	call(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: `
+		window.answers = [];
+		const provider = { request: async ({ method }) => {
+			const answer = window.answers.shift();
+			if (method !== "eth_requestAccounts" || !answer) throw Object.assign(new Error("no"), { code: 4001 });
+			return answer;
+		} };
+		const announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail: Object.freeze({ info: { uuid: "1", name: "Test Wallet" }, provider }) }));
+		window.addEventListener("eip6963:requestProvider", announce);`})
+	p.reload()
+	p.click("#connect")
+	p.waitText("#wallet-choices", "Test Wallet")
+	p.waitText("#wallet-choices", "Demo wallet")
+	p.checkAccess("the choice of wallets")
+	p.click("#wallet-choices button")
+	p.waitText("#connect-error", "said no")
+	eval[chromedp.Void](p, `(() => { window.answers.push(["0x52908400098527886E0F7030069857D2E4169EE7"]); })()`)
+	p.click("#connect")
+	p.click("#wallet-choices button")
+	p.waitText("#wallet-address", "0x52908400")
+	p.waitText("#wallet-name", "user_e4169ee7")
+}
+
 func TestAPhoneShowsEverythingWithoutScrollingSideways(t *testing.T) {
 	s := startService(t, t.TempDir(), "--demo-confirm-after", "1h")
 	p := openPage(t, s, "/", view{width: 360, height: 740, mobile: true})

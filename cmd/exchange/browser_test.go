@@ -166,7 +166,7 @@ func (p *page) listen(event any) {
 }
 
 // loaded: the page's modules have run.
-const loaded = `document.readyState === "complete"`
+const loaded = `location.protocol === "http:" && document.readyState === "complete"`
 
 // reload loads the page anew.
 func (p *page) reload() {
@@ -248,7 +248,7 @@ func (p *page) waitText(selector, wanted string) {
 // waitShown waits until an element is there and can be seen.
 func (p *page) waitShown(selector string) {
 	p.t.Helper()
-	p.wait(element(selector) + "?.checkVisibility()")
+	p.wait(element(selector) + "?.checkVisibility({ visibilityProperty: true })")
 }
 
 // click presses the mouse on an element, which must be what is seen there.
