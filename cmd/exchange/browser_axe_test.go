@@ -85,6 +85,9 @@ func TestNothingSeriousIsWrongForAssistiveTechnology(t *testing.T) {
 			o.waitShown("#pending .actions")
 			o.waitShown("#users .actions")
 			o.checkAccess("operator")
+			if right := eval[float64](o, `document.querySelector("#pending .actions").getBoundingClientRect().right`); right > float64(v.width) {
+				t.Errorf("the operator's buttons end at %.0f of %d pixels", right, v.width)
+			}
 			o.shoot("operator-" + name)
 			o.click("#pending .actions .danger")
 			o.checkAccess("operator, asked for a reason")

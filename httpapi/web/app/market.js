@@ -74,7 +74,7 @@ async function draw() {
   chart.applyOptions({ timeScale: { timeVisible: interval !== '1d' } });
   candles.setData(latest.map(({ volume, ...c }) => c));
   colourVolumes();
-  if (fit) chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, latest.length - visible()), to: latest.length + 2 });
+  if (fit) chart.timeScale().setVisibleLogicalRange({ from: latest.length - visible(), to: latest.length + 2 });
   show($('chart-empty'), latest.length === 0);
   const last = latest.at(-1);
   legend(last);
