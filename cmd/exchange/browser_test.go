@@ -54,13 +54,24 @@ func startBrowser(t *testing.T) context.Context {
 		t.Skip(message)
 	}
 	chrome.once.Do(func() {
+		// All that the browser writes goes into one folder, which goes with it.
+		scratch, err := os.MkdirTemp("", "exchange-browser-")
+		if err != nil {
+			chrome.err = err
+			return
+		}
 		allocator, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+			chromedp.Env("TMPDIR="+scratch), chromedp.UserDataDir(filepath.Join(scratch, "profile")),
 			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 			chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true))...)
-		ctx, cancel := chromedp.NewContext(allocator)
+		ctx, _ := chromedp.NewContext(allocator)
 		chrome.ctx, chrome.err = ctx, chromedp.Do(ctx)
-		chrome.closed = func() { cancel(); stop() }
+		chrome.closed = func() {
+			_ = chromedp.Cancel(ctx) // waits until the process has ended
+			stop()
+			_ = os.RemoveAll(scratch)
+		}
 	})
 	if chrome.err != nil {
 		t.Fatalf("%s: %v", path, chrome.err)
