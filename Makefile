@@ -3,7 +3,7 @@
 BIN     := bin/exchange
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: run build test deps vendor-check lint bench bench-deps fuzz docs-viewer clean
+.PHONY: run build test sim deps vendor-check lint bench bench-deps fuzz docs-viewer clean
 
 ## run: build the service and serve on 127.0.0.1:8080 in demo mode, data in ./data
 run: build
@@ -17,6 +17,11 @@ build:
 test: deps
 	go test -race -timeout 14m ./...
 	go test -run Allocat ./...
+
+## sim: run N random histories against the model
+N ?= 10000
+sim:
+	go test -count=1 -run 'TestSimulation$$' -timeout 0 ./actors -histories $(N)
 
 ## deps: install Chromium for the browser tests where that is allowed, or say what to install
 deps:
