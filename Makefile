@@ -21,7 +21,7 @@ test: deps
 ## sim: run N random histories against the model
 N ?= 10000
 sim:
-	go test -count=1 -run 'TestSimulation$$' -timeout 0 ./actors -histories $(N)
+	go test -v -count=1 -run 'TestSimulation$$' -timeout 0 ./actors -histories $(N)
 
 ## deps: install Chromium for the browser tests where that is allowed, or say what to install
 deps:

@@ -14,8 +14,8 @@ import (
 // durable, and holds every answer and every read to the model.
 func (s *sim) settle() error {
 	synctest.Wait()
-	acked, failed, waiting := s.log.seen()
-	s.poisoned, s.waiting, s.stuck = failed, waiting, s.chain.stuck()
+	acked, failed, waiting, held := s.log.seen()
+	s.poisoned, s.waiting, s.held, s.stuck = failed, waiting, held, s.chain.stuck()
 	for s.acked < acked {
 		if len(s.pending) == 0 {
 			return errors.New("a record is durable that nobody asked for")

@@ -196,10 +196,10 @@ func (l *simLog) set(change func()) {
 }
 
 // seen is what the scheduler has to know after each step.
-func (l *simLog) seen() (acked int, failed, waiting bool) {
+func (l *simLog) seen() (acked int, failed, waiting, held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.acked, l.failed, l.waiting != nil
+	return l.acked, l.failed, l.waiting != nil, l.held
 }
 
 // TruncateFront gives up all that it may: whoever still needs it finds a gap.

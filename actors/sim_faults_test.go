@@ -27,6 +27,8 @@ func (s *sim) step() error {
 	case s.stuck && roll < 25:
 		s.note("publish the rest")
 		s.chain.release()
+	case s.stuck && s.taking == nil && roll < 45:
+		s.snapshotStep()
 	case s.waiting && roll < 27:
 		f := durable
 		if s.random.IntN(12) == 0 {
@@ -38,23 +40,23 @@ func (s *sim) step() error {
 		s.note("appends wait no more")
 		s.log.set(func() { s.log.held = false })
 		s.log.decide(durable)
-	case roll < 33:
+	case roll < 34 && !s.held:
 		s.note("appends wait")
 		s.log.set(func() { s.log.held = true })
-	case roll < 34 && s.random.IntN(4) == 0:
+	case roll < 35 && s.random.IntN(4) == 0:
 		f := s.fault()
 		s.note("the next append: %s", f)
 		s.log.set(func() { s.log.next = f })
-	case roll < 37:
+	case roll < 38:
 		s.note("publishing waits at the next payment")
 		s.chain.hold()
-	case roll < 41:
+	case roll < 42:
 		s.snapshotStep()
-	case roll < 43:
+	case roll < 44:
 		d := []time.Duration{700 * time.Millisecond, 11 * time.Second, 61 * time.Second}[s.random.IntN(3)]
 		s.note("wait %s", d)
 		time.Sleep(d)
-	case roll < 46:
+	case roll < 50:
 		s.setClock()
 	default:
 		err = s.command()
@@ -81,9 +83,7 @@ func (s *sim) setClock() {
 	}
 	d := []time.Duration{10 * time.Minute, time.Hour, 25 * time.Hour, -2 * time.Hour, -time.Second}[s.random.IntN(5)]
 	to := s.now().Add(d)
-	waits := s.chain.holds()
-	s.log.set(func() { waits = waits || s.log.held })
-	if open := s.openPayments(); waits && len(open) > 1 {
+	if open := s.openPayments(); (s.held || s.chain.holds()) && len(open) > 1 {
 		to = min(to, open[1].expires.Add(-time.Second)) // one expires at a time then
 	}
 	s.clock.Store(int64(to))
