@@ -137,6 +137,9 @@ func (a *api) call(method, path, body string, headers ...string) reply {
 	}
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			request.Host = headers[i+1]
+		}
 	}
 	response, err := a.client.Do(request)
 	if err != nil {

@@ -112,7 +112,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	equal(rates, "aitbc_to_btc", "0.00001")
 	equal(rates, "fee_percent", "0.5")
 	terms := visit("GET /api/exchange/terms", a.call("GET", "/api/exchange/terms", ""), 200,
-		"btc_to_aitbc fee_percent min_payment max_payment min_payout withdrawal_fee confirmations payment_seconds session_seconds demo")
+		"btc_to_aitbc fee_percent min_payment max_payment min_payout withdrawal_fee confirmations payment_seconds session_seconds demo auth")
 	equal(terms, "btc_to_aitbc", "100000")
 	equal(terms, "min_payment", "0.0001")
 	equal(terms, "max_payment", "10")
@@ -194,6 +194,10 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 			t.Errorf("%s: %s, %d bytes", page.path, got, len(r.body))
 		}
 	}
+	signed := startAPI(t, signedLogins(t, nil))
+	visit("POST /api/auth/nonce", signed.call("POST", "/api/auth/nonce", `{"wallet_address":"`+newWallet(t, "contract").address+`"}`), 200,
+		"wallet_address nonce message expires_at")
+
 	for route := range left {
 		if strings.HasPrefix(route, "GET /api/docs") || strings.Contains(route, "/events") || strings.HasSuffix(route, ".csv") || !strings.Contains(route, "/api/") {
 			continue // a page, an asset, a file or a stream, with tests of its own

@@ -22,6 +22,7 @@ type field struct {
 	money    *account.Money
 	text     *string
 	min, max int // length of text, characters
+	breaks   bool
 }
 
 // money is a required amount above zero, as a JSON number or a decimal string.
@@ -37,6 +38,12 @@ func text(name string, target *string, min, max int) field {
 // optional returns f as a member that may be missing; its target is then left alone.
 func (f field) optional() field {
 	f.required = false
+	return f
+}
+
+// lines returns f as a text that may have line breaks.
+func (f field) lines() field {
+	f.breaks = true
 	return f
 }
 
@@ -143,7 +150,7 @@ func (f *field) set(value jsontext.Token) *Problem {
 	if n := utf8.RuneCountInString(s); n < f.min || n > f.max {
 		return badField(f.name, "want %d to %d characters, got %d", f.min, f.max, n)
 	}
-	if strings.ContainsFunc(s, isControl) {
+	if strings.ContainsFunc(s, func(r rune) bool { return isControl(r) && !(f.breaks && r == '\n') }) {
 		return badField(f.name, "want no control characters")
 	}
 	*f.text = strings.Clone(s)

@@ -37,6 +37,7 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/api/docs", route{"docs", public, true, s.docs}},
 		{"GET", "/api/openapi.json", route{"openapi", public, true, s.openAPI}},
 
+		{"POST", "/api/auth/nonce", route{"nonce", public, false, s.nonce}},
 		{"POST", "/api/users/login", route{"login", public, false, s.login}},
 		{"POST", "/api/users/logout", route{"logout", sessionOnly, false, s.logout}},
 		{"GET", "/api/users/me", route{"profile", sessionOnly, false, s.profile}},

@@ -33,6 +33,7 @@ type Config struct {
 	Journal  *persistence.Journal // for metrics
 	Demo     bool
 	Keys     []OperatorKey // none: operators are refused
+	Logins   Logins
 	Version  string
 	Logger   *slog.Logger
 

@@ -10,7 +10,8 @@ import (
 )
 
 // terms answers with all that a page must know to quote and to check an amount as
-// it is typed: the rates, the limits, and whether this is a demo.
+// it is typed: the rates, the limits, whether this is a demo, and how
+// a wallet logs in.
 func (s *Server) terms(r *request) error {
 	t := s.exchange.Terms()
 	b := append(r.body[:0], '{')
@@ -24,6 +25,7 @@ func (s *Server) terms(r *request) error {
 	b = appendUint(b, "payment_seconds", uint64(t.PaymentLifetime/time.Second))
 	b = appendUint(b, "session_seconds", uint64(t.SessionLifetime/time.Second))
 	b = appendBool(b, "demo", s.exchange.Faucet())
+	b = appendString(b, "auth", s.cfg.Logins.name())
 	r.body = append(b, '}')
 	return r.json(fasthttp.StatusOK)
 }

@@ -6,32 +6,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 )
-
-func (s *Server) login(r *request) error {
-	var given string
-	if err := r.decode(text("wallet_address", &given, 1, actors.MaxWallet)); err != nil {
-		return err
-	}
-	wallet, err := actors.CanonicalWallet(given)
-	if err != nil {
-		return badField("wallet_address", "%v", err)
-	}
-	state, token, err := s.exchange.Login(wallet)
-	if err != nil {
-		return err
-	}
-	b := append(r.body[:0], '{')
-	b = appendUserID(b, "user_id", state.ID)
-	b = appendString(b, "email", state.Email)
-	b = appendString(b, "username", state.Username)
-	b = appendTime(b, "created_at", state.CreatedAt)
-	b = appendString(b, "session_token", token)
-	r.body = append(b, '}')
-	return r.json(fasthttp.StatusOK)
-}
 
 func (s *Server) logout(r *request) error {
 	if err := r.decode(); err != nil {

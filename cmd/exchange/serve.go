@@ -48,6 +48,7 @@ type settings struct {
 	snapshotBytes   int
 	passivateAfter  time.Duration
 	profileListen   string
+	access          accessSettings
 }
 
 func serveOptions(s *settings) *options {
@@ -64,6 +65,7 @@ func serveOptions(s *settings) *options {
 	o.Var(demoFlag{&s.demo}, "demo", "simulate Bitcoin and let users deposit to themselves: true, false, or auto, which is true on a loopback address only")
 	o.duration(&s.demoConfirm, "demo-confirm-after", time.Millisecond, 24*time.Hour, "how long a payment takes to be confirmed in demo mode")
 	o.text(&s.operatorKeyFile, "operator-key-file", "file of operator keys, one NAME:KEY a line; without it operators are refused")
+	s.access.options(o)
 	o.choice(&s.logLevel, "log-level", []string{"debug", "info", "warn", "error"}, "least severe log lines to write")
 	o.choice(&s.logFormat, "log-format", []string{"text", "json"}, "form of log lines")
 	o.money(&s.terms.Rate, "rate", 1, account.MaxMoney, "AITBC for one BTC")
@@ -122,7 +124,8 @@ func (s *settings) check() (demo bool, err error) {
 	if s.profileListen != "" && !isLoopback(s.profileListen) {
 		return false, &usageError{fmt.Sprintf("invalid value %q for flag -profile-listen: want HOST:PORT with a loopback address, such as 127.0.0.1:6060", s.profileListen)}
 	}
-	return s.demo == "true" || (s.demo == "auto" && isLoopback(s.listen)), nil
+	demo = s.demo == "true" || (s.demo == "auto" && isLoopback(s.listen))
+	return demo, s.access.check(s.listen, demo)
 }
 
 // isLoopback reports whether address, HOST:PORT, can be reached from this machine
@@ -173,16 +176,13 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		Logger: log, Random: rand.Reader,
 	})
 	defer snapshotOnSignal(exchange, log)() // from now on: by itself the signal would end the process
-	server, err := httpapi.New(httpapi.Config{
-		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Version: versionString(), Logger: log,
-		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
-	})
-	if err != nil {
-		return errors.Join(err, journal.Close())
-	}
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot serve on -listen %s: %w", s.listen, err), journal.Close())
+	}
+	server, err := s.server(listener, exchange, journal, demo, keys, log)
+	if err != nil {
+		return errors.Join(err, listener.Close(), journal.Close())
 	}
 	if s.profileListen != "" {
 		stopProfiles, err := serveProfiles(s.profileListen, log)
@@ -195,9 +195,12 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	go func() { served <- server.Serve(listener) }()
 	dir, _ := filepath.Abs(s.data)
 	log.Info("starting", slog.String("version", versionString()), slog.String("listen", listener.Addr().String()),
-		slog.String("data", dir), slog.Bool("demo", demo), slog.Int("operators", len(keys)))
+		slog.String("data", dir), slog.Bool("demo", demo), slog.String("auth", s.access.auth), slog.Int("operators", len(keys)))
 	if demo {
-		log.Warn("DEMO MODE: wallets are not proved, users deposit to themselves, and Bitcoin is simulated; serve with --demo=false where money is real")
+		log.Warn("DEMO MODE: users deposit to themselves, and Bitcoin is simulated; serve with --demo=false where money is real")
+	}
+	if s.access.auth == "open" {
+		log.Warn("OPEN LOGIN: a wallet's address is all that it takes to be its owner; serve with --auth signed where that matters")
 	}
 
 	recovered := tuneCollector(ctx)
@@ -221,6 +224,25 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		failure = fmt.Errorf("HTTP server: %w", err)
 	}
 	return errors.Join(failure, s.stop(exchange, server, journal, log, failure == nil))
+}
+
+// server makes the HTTP front, for what is served on listener.
+func (s *settings) server(listener net.Listener, exchange *actors.Exchange, journal *persistence.Journal, demo bool, keys []httpapi.OperatorKey, log *slog.Logger) (*httpapi.Server, error) {
+	logins, err := s.access.logins(listenedOn(s.listen, listener))
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{
+		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Version: versionString(), Logger: log,
+		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
+	})
+}
+
+// listenedOn is --listen with the port that there is, which may have been given as 0.
+func listenedOn(listen string, listener net.Listener) string {
+	host, _, _ := net.SplitHostPort(listen)
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return net.JoinHostPort(host, port)
 }
 
 // stop answers what is under way, then closes the log. orderly is false where the

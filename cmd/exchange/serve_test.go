@@ -124,6 +124,11 @@ func TestAWrongOptionIsNamedWithWhatIsAllowed(t *testing.T) {
 		{"session-lifetime", "0", `session-lifetime.*from 1s`},
 		{"confirmations", "0", `confirmations.*from 1 to 1000`},
 		{"queue", "many", `queue.*whole number from 1`},
+		{"auth", "none", `auth.*auto, signed, open`},
+		{"public-origin", "exchange.example", `public-origin.*such as https://exchange.example`},
+		{"public-origin", "https://exchange.example/path", `public-origin.*such as https://exchange.example`},
+		{"bitcoin-network", "dogecoin", `bitcoin-network.*mainnet`},
+		{"ethereum-chain-id", "0", `ethereum-chain-id.*from 1`},
 		{"log-level", "loud", `log-level.*debug, info, warn, error`},
 		{"log-format", "xml", `log-format.*text, json`},
 		{"operator-key-file", "/nothing/here", `operator-key-file.*no such file`},
@@ -142,6 +147,7 @@ func TestAWrongOptionIsNamedWithWhatIsAllowed(t *testing.T) {
 		}
 	}
 	runExchange(t, nil, "serve", "--min-payment=2", "--max-payment=1").failed(t, 2, `min-payment 2 is more than -max-payment 1`)
+	runExchange(t, nil, "serve", "--listen=0.0.0.0:0").failed(t, 2, `-public-origin`)
 	runExchange(t, nil, "serve", "--no-such").failed(t, 2, `no-such`)
 	runExchange(t, nil, "serve", "stray").failed(t, 2, `"stray"`)
 	runExchange(t, []string{"EXCHANGE_OPERATOR_KEY=sesame"}, "serve").failed(t, 2, `EXCHANGE_OPERATOR_KEY.*16 to 256`)
@@ -195,7 +201,7 @@ func TestDemoModeIsOffBeyondLoopbackUnlessAskedForByName(t *testing.T) {
 	} {
 		var s settings
 		serveOptions(&s)
-		s.listen, s.demo = c.listen, c.demo
+		s.listen, s.demo, s.access.publicOrigin = c.listen, c.demo, "https://exchange.example"
 		if got, err := s.check(); err != nil || got != c.want {
 			t.Errorf("--listen %s --demo=%s: demo is %v, %v", c.listen, c.demo, got, err)
 		}
@@ -206,7 +212,7 @@ func TestDemoModeIsOffBeyondLoopbackUnlessAskedForByName(t *testing.T) {
 	if !strings.Contains(s.log.String(), "DEMO MODE") {
 		t.Errorf("the log does not say that this is demo mode:\n%s", s.log)
 	}
-	s = startService(t, t.TempDir(), "--demo=false")
+	s = startService(t, t.TempDir(), "--demo=false", "--auth", "open")
 	id, token = s.login("aitbc1wallet_real")
 	s.mustCall(403, "POST", "/api/users/"+id+"/deposits", `{"amount":1}`, "X-Session-Token", token)
 	if strings.Contains(s.log.String(), "DEMO MODE") {

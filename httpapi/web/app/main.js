@@ -84,7 +84,8 @@ function start() {
 async function connect() {
   show($('connect-error'), false);
   const choices = wallet.browserWallets();
-  const demo = terms.get()?.demo ?? true;
+  const t = terms.get();
+  const demo = t ? t.demo && !t.signed : true; // a demo wallet has no key to sign with
   if (choices.length === 0 && demo) {
     await login(wallet.connectDemo);
     return;
@@ -105,8 +106,8 @@ async function login(open) {
   if (button.getAttribute('aria-disabled')) return;
   button.setAttribute('aria-disabled', 'true');
   try {
-    const { address } = await open();
-    const answer = await api.post('/api/users/login', { wallet_address: address }, { token: null });
+    const { address, sign } = await open();
+    const answer = await api.post('/api/users/login', await proof(address, sign), { token: null });
     show($('notice'), false);
     session.begin({ user_id: answer.user_id, token: answer.session_token, wallet: address, username: answer.username });
     $('tab-buy').focus();
@@ -115,6 +116,14 @@ async function login(open) {
   } finally {
     button.removeAttribute('aria-disabled');
   }
+}
+
+// proof is what a login takes: the address, and where the exchange asks for it the
+// wallet's signature of a message made for this one login.
+async function proof(address, sign) {
+  if (!terms.get()?.signed) return { wallet_address: address };
+  const { nonce, message } = await api.post('/api/auth/nonce', { wallet_address: address }, { token: null });
+  return { wallet_address: address, nonce, signature: await sign(message) };
 }
 
 function connectFailed(message) {

@@ -23,6 +23,7 @@ export async function refresh() {
     withdrawalFee: fromJSON(t.withdrawal_fee), // AITBC units
     confirmations: Number(t.confirmations),
     demo: t.demo,
+    signed: t.auth === 'signed', // a login takes the wallet's signature
   };
   listeners.forEach((listener) => listener(terms));
 }

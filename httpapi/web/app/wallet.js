@@ -1,6 +1,6 @@
 // Wallets. connect of each returns {address, sign(message)}: sign resolves to a
-// signature of the text by the wallet's key. Login does not ask for one yet; when
-// the server does, sign is ready. A demo wallet has no key, and its sign is null.
+// signature of the text by the wallet's key. A demo wallet has no key, its sign is
+// null, and it can log in only where the exchange asks for no signature.
 
 const NAME = 'aitbc.wallet'; // in localStorage: who returns gets the same account back
 

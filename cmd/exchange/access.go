@@ -1,0 +1,90 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aitbc/exchange/actors/bitcoin"
+	"github.com/aitbc/exchange/actors/walletproof"
+	"github.com/aitbc/exchange/httpapi"
+)
+
+// statement is what a wallet shows of what is signed.
+const statement = "Log in to the AITBC exchange. This moves nothing and costs nothing."
+
+// accessSettings are the options of serve about who gets in.
+type accessSettings struct {
+	auth           string // auto, signed or open
+	publicOrigin   string
+	bitcoinNetwork string
+	chainID        int
+}
+
+func (a *accessSettings) options(o *options) {
+	*a = accessSettings{auth: "auto", bitcoinNetwork: bitcoin.Mainnet.String(), chainID: 1}
+	o.choice(&a.auth, "auth", []string{"auto", "signed", "open"}, "how a wallet logs in: signed wants its signature, open only its address, auto is open in demo mode alone")
+	o.text(&a.publicOrigin, "public-origin", "where users reach the service, such as https://exchange.example, or several separated by commas; stands in what a wallet signs; needed for signed logins unless --listen is a loopback address")
+	o.choice(&a.bitcoinNetwork, "bitcoin-network", bitcoin.NetworkNames(), "network whose Bitcoin addresses may log in")
+	o.integer(&a.chainID, "ethereum-chain-id", 1, 1<<53, "chain id (EIP-155) that stands in what an Ethereum wallet signs")
+}
+
+// check finds what no single option shows, and fills in what depends on others.
+func (a *accessSettings) check(listen string, demo bool) error {
+	if a.auth == "auto" {
+		a.auth = "signed"
+		if demo {
+			a.auth = "open"
+		}
+	}
+	if a.auth == "signed" && a.publicOrigin == "" && !isLoopback(listen) {
+		return &usageError{"signed logins need -public-origin, the address in the user's browser, such as https://exchange.example"}
+	}
+	_, err := a.origins(listen)
+	return err
+}
+
+// origins are where the service is reached.
+func (a *accessSettings) origins(listen string) ([]string, error) {
+	if a.publicOrigin == "" {
+		_, port, _ := net.SplitHostPort(listen)
+		origins := []string{"http://" + listen}
+		if local := "http://localhost:" + port; isLoopback(listen) && local != origins[0] {
+			origins = append(origins, local)
+		}
+		return origins, nil
+	}
+	origins := strings.Split(a.publicOrigin, ",")
+	for i, origin := range origins {
+		origin = strings.TrimSuffix(strings.TrimSpace(origin), "/")
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.Scheme+"://"+u.Host != origin {
+			return nil, &usageError{fmt.Sprintf("invalid value %q for flag -public-origin: want a scheme and a host, such as https://exchange.example", origin)}
+		}
+		origins[i] = origin
+	}
+	return origins, nil
+}
+
+// logins returns how a login is proved. listen is the address that is served.
+func (a *accessSettings) logins(listen string) (httpapi.Logins, error) {
+	if a.auth != "signed" {
+		return httpapi.Logins{}, nil
+	}
+	origins, err := a.origins(listen)
+	if err != nil {
+		return httpapi.Logins{}, err
+	}
+	network, err := bitcoin.ParseNetwork(a.bitcoinNetwork)
+	if err != nil {
+		return httpapi.Logins{}, errors.Join(errors.New("-bitcoin-network"), err)
+	}
+	verifier, err := walletproof.New(walletproof.Config{
+		Origins: origins, Statement: statement, ChainID: uint64(a.chainID), Bitcoin: network.Params(), Random: rand.Reader, Now: time.Now,
+	})
+	return httpapi.Logins{Verifier: verifier, Origins: origins}, err
+}
