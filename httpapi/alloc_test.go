@@ -12,7 +12,13 @@ import (
 // (make test).
 
 func TestABalanceReadDoesNotAllocate(t *testing.T) {
-	s := benchServer(t)
+	for name, change := range map[string]func(*Config){"no limits": func(*Config) {}, "limits": withLimits} {
+		t.Run(name, func(t *testing.T) { balanceReadDoesNotAllocate(t, benchServer(t, change)) })
+	}
+}
+
+func balanceReadDoesNotAllocate(t *testing.T, s *Server) {
+	t.Helper()
 	id, token := benchUser(t, s, 0)
 	var ctx fasthttp.RequestCtx
 	benchRequest(&ctx, "GET", "/api/users/"+id+"/balance", token, "")

@@ -7,16 +7,18 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/httpapi/throttle"
 	"github.com/aitbc/exchange/persistence"
 )
 
 // benchServer is a ready server on a log in a temporary directory, without a
 // network: what is measured is everything between fasthttp and the disk.
-func benchServer(tb testing.TB) *Server {
+func benchServer(tb testing.TB, change ...func(*Config)) *Server {
 	tb.Helper()
 	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: tb.TempDir()})
 	if err != nil {
@@ -27,7 +29,11 @@ func benchServer(tb testing.TB) *Server {
 		tb.Fatal(err)
 	}
 	exchange := actors.New(actors.Config{Journal: journal, Terms: actors.DefaultTerms(), Faucet: true, Random: rand.Reader})
-	server, err := New(Config{Exchange: exchange, Journal: journal, Demo: true, Logger: slog.New(slog.DiscardHandler)})
+	cfg := Config{Exchange: exchange, Journal: journal, Demo: true, Logger: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&cfg)
+	}
+	server, err := New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -74,8 +80,19 @@ func benchRequest(ctx *fasthttp.RequestCtx, method, path, token, body string) {
 	}
 }
 
-func BenchmarkBalance(b *testing.B) {
-	s := benchServer(b)
+func BenchmarkBalance(b *testing.B) { benchmarkBalance(b) }
+
+// BenchmarkBalanceWithLimits tells what the limits of requests cost.
+func BenchmarkBalanceWithLimits(b *testing.B) { benchmarkBalance(b, withLimits) }
+
+// withLimits are limits that nothing reaches.
+func withLimits(c *Config) {
+	c.Limits.Address = throttle.Policy{Name: "address", Count: 1_000_000_000, Per: time.Second}
+	c.Limits.Account = throttle.Policy{Name: "account", Count: 1_000_000_000, Per: time.Second}
+}
+
+func benchmarkBalance(b *testing.B, change ...func(*Config)) {
+	s := benchServer(b, change...)
 	id, token := benchUser(b, s, 0)
 	var ctx fasthttp.RequestCtx
 	benchRequest(&ctx, "GET", "/api/users/"+id+"/balance", token, "")

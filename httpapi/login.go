@@ -50,6 +50,9 @@ func (l *Logins) origin(host []byte) string {
 
 // nonce answers with what the wallet has to sign to log in.
 func (s *Server) nonce(r *request) error {
+	if p := r.takeAddress(s.limits.login); p != nil {
+		return p
+	}
 	var given string
 	if err := r.decode(text("wallet_address", &given, 1, actors.MaxWallet)); err != nil {
 		return err
@@ -78,6 +81,9 @@ func (s *Server) nonce(r *request) error {
 
 // login opens a session of the wallet's user.
 func (s *Server) login(r *request) error {
+	if p := r.takeAddress(s.limits.login); p != nil {
+		return p
+	}
 	var proof walletproof.Proof
 	fields := []field{text("wallet_address", &proof.Wallet, 1, actors.MaxWallet)}
 	if s.cfg.Logins.signed() {
@@ -98,6 +104,11 @@ func (s *Server) login(r *request) error {
 			return err
 		}
 	}
+	// Only now that the proof is good: a stranger can't use up a user's logins.
+	if p := r.take(s.limits.login, walletKey(wallet)); p != nil {
+		return p
+	}
+	r.giveLogin()
 	state, token, err := s.exchange.Login(wallet)
 	if err != nil {
 		return err
@@ -132,7 +143,7 @@ func (s *Server) prove(r *request, proof *walletproof.Proof) error {
 	case errors.Is(err, walletproof.ErrRefused):
 		reason := walletproof.Reason(err)
 		s.log.Info("login refused", slog.String("request_id", string(r.id)), slog.String("wallet", proof.Wallet),
-			slog.String("remote", r.ctx.RemoteAddr().String()), slog.String("reason", reason[:min(len(reason), maxLoggedReason)]))
+			slog.String("client", r.client().String()), slog.String("reason", reason[:min(len(reason), maxLoggedReason)]))
 		return &Problem{Status: fasthttp.StatusUnauthorized, Code: "login_refused", Title: "Login refused", Detail: walletproof.ErrRefused.Error()}
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -25,6 +26,9 @@ type request struct {
 	body     []byte         // of the response, kept for its capacity
 	amount   account.Money  // of a deposit: decoded into here, it needs no allocation
 	failure  error          // what was answered with a problem, for the log
+	start    time.Time      // of the answer
+	policy   []byte         // of the header RateLimit-Policy; empty where nothing limits
+	limit    []byte         // of the header RateLimit
 }
 
 func (r *request) begin(ctx *fasthttp.RequestCtx) {
@@ -41,6 +45,7 @@ func (r *request) begin(ctx *fasthttp.RequestCtx) {
 func (r *request) end() {
 	r.ctx, r.route, r.captures = nil, nil, captures{}
 	r.session, r.operator, r.failure = actors.Session{}, "", nil
+	r.policy, r.limit = r.policy[:0], r.limit[:0]
 }
 
 // isRequestID accepts a caller's id if it can do no harm in a log line.
@@ -88,7 +93,7 @@ func (r *request) decode(fields ...field) error {
 // r.session or r.operator.
 func (r *request) authorize() error {
 	access := r.route.access
-	if access == public {
+	if access == public || access == probe {
 		return nil
 	}
 	token := r.token()

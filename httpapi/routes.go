@@ -4,12 +4,13 @@ package httpapi
 type access uint8
 
 const (
-	public            access = iota
-	sessionOnly              // any live session
-	owner                    // the session of the user in the path
-	operatorOnly             // an operator's key
-	ownerOrOperator          // either of these
-	sessionOrOperator        // a live session, or an operator's key
+	probe             access = iota // anybody, as often as they like: for what watches the service
+	public                          // anybody
+	sessionOnly                     // any live session
+	owner                           // the session of the user in the path
+	operatorOnly                    // an operator's key
+	ownerOrOperator                 // either of these
+	sessionOrOperator               // a live session, or an operator's key
 )
 
 // handler answers a request: it sets the response, or returns an error for
@@ -27,9 +28,9 @@ type route struct {
 // table is every route there is. The OpenAPI document names the same ones.
 func (s *Server) table() []entry[route] {
 	return []entry[route]{
-		{"GET", "/healthz", route{"healthz", public, true, s.health}},
-		{"GET", "/readyz", route{"readyz", public, true, s.readiness}},
-		{"GET", "/metrics", route{"metrics", public, true, s.writeMetrics}},
+		{"GET", "/healthz", route{"healthz", probe, true, s.health}},
+		{"GET", "/readyz", route{"readyz", probe, true, s.readiness}},
+		{"GET", "/metrics", route{"metrics", probe, true, s.writeMetrics}},
 		{"GET", "/", route{"page", public, true, s.page}},
 		{"GET", "/Exchange", route{"page", public, true, s.page}},
 		{"GET", "/operator", route{"operator_page", public, true, s.operatorPage}},

@@ -18,6 +18,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/httpapi/throttle"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -34,6 +35,7 @@ type Config struct {
 	Demo     bool
 	Keys     []OperatorKey // none: operators are refused
 	Logins   Logins
+	Limits   Limits
 	Version  string
 	Logger   *slog.Logger
 
@@ -52,6 +54,7 @@ type Server struct {
 	log      *slog.Logger
 	http     *fasthttp.Server
 	routes   *router[route]
+	limits   *limiters
 	metrics  *metricSet
 	timer    *phaseTimer
 	requests sync.Pool // of *request
@@ -92,6 +95,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("random number for request ids: %w", err)
 	}
 	s := &Server{cfg: cfg, exchange: cfg.Exchange, log: cfg.Logger, idPrefix: hex.EncodeToString(prefix[:]) + "-"}
+	var err error
+	if s.limits, err = newLimiters(&cfg.Limits); err != nil {
+		return nil, err
+	}
 	s.requests.New = func() any { return &request{server: s} }
 	s.streams.limit, s.streams.ended, s.streams.conns = cfg.MaxStreams, make(chan struct{}), make(map[net.Conn]struct{})
 	s.buffers.New = func() any { return new([]byte) }
@@ -146,6 +153,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	conn.enter(phaseAnswering)
 	r := s.requests.Get().(*request)
 	r.begin(ctx)
+	r.start = start
 	defer func() {
 		conn.enter(phaseWriting)
 		if reason := recover(); reason != nil {
@@ -170,13 +178,23 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// answer checks who asks, and calls the route's handler.
+// answer checks who asks, and that it is not too often, and calls the route's handler.
 func (s *Server) answer(r *request) error {
 	if !r.route.always && !s.ready.Load() {
 		return unavailable(1, "the service is starting; /readyz says how far it is")
 	}
+	if r.route.access != probe {
+		if p := r.takeAddress(s.limits.address); p != nil {
+			return p
+		}
+	}
 	if err := r.authorize(); err != nil {
 		return err
+	}
+	if r.session.State != nil {
+		if p := r.take(s.limits.account, throttle.Key(r.session.UserID())); p != nil {
+			return p
+		}
 	}
 	return r.route.handle(r)
 }
@@ -199,6 +217,7 @@ func (s *Server) finish(r *request, took time.Duration) {
 	if len(h.Peek(fasthttp.HeaderCacheControl)) == 0 {
 		h.SetCanonical(headerCacheControl, noStore)
 	}
+	r.writeLimits(h)
 	status := r.ctx.Response.StatusCode()
 	s.metrics.observe(r, status, took)
 	s.logRequest(r, status, took)
@@ -228,6 +247,9 @@ func (s *Server) logRequest(r *request, status int, took time.Duration) {
 		slog.Int("status", status),
 		slog.Duration("took", took),
 		slog.String("remote", r.ctx.RemoteAddr().String()),
+	}
+	if s.cfg.Limits.Proxies.Field != "" {
+		attrs = append(attrs, slog.String("client", r.client().String()))
 	}
 	if r.session.State != nil {
 		attrs = append(attrs, slog.String("user_id", r.session.UserID().String()))

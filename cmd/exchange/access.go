@@ -12,10 +12,14 @@ import (
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/actors/walletproof"
 	"github.com/aitbc/exchange/httpapi"
+	"github.com/aitbc/exchange/httpapi/throttle"
 )
 
 // statement is what a wallet shows of what is signed.
 const statement = "Log in to the AITBC exchange. This moves nothing and costs nothing."
+
+// maxRate bounds the limits of requests, a minute.
+const maxRate = 100_000_000
 
 // accessSettings are the options of serve about who gets in.
 type accessSettings struct {
@@ -23,14 +27,27 @@ type accessSettings struct {
 	publicOrigin   string
 	bitcoinNetwork string
 	chainID        int
+	throttle       string // auto, on or off
+	addressRate    int    // a minute; 0 for no limit
+	accountRate    int
+	loginRate      int
+	proxies        string
+	proxyHeader    string
 }
 
 func (a *accessSettings) options(o *options) {
-	*a = accessSettings{auth: "auto", bitcoinNetwork: bitcoin.Mainnet.String(), chainID: 1}
+	*a = accessSettings{auth: "auto", bitcoinNetwork: bitcoin.Mainnet.String(), chainID: 1,
+		throttle: "auto", addressRate: 3000, accountRate: 1200, loginRate: 30, proxyHeader: string(throttle.XForwardedFor)}
 	o.choice(&a.auth, "auth", []string{"auto", "signed", "open"}, "how a wallet logs in: signed wants its signature, open only its address, auto is open in demo mode alone")
 	o.text(&a.publicOrigin, "public-origin", "where users reach the service, such as https://exchange.example, or several separated by commas; stands in what a wallet signs; needed for signed logins unless --listen is a loopback address")
 	o.choice(&a.bitcoinNetwork, "bitcoin-network", bitcoin.NetworkNames(), "network whose Bitcoin addresses may log in")
 	o.integer(&a.chainID, "ethereum-chain-id", 1, 1<<53, "chain id (EIP-155) that stands in what an Ethereum wallet signs")
+	o.choice(&a.throttle, "throttle", []string{"auto", "on", "off"}, "whether requests are limited; auto is off in demo mode alone")
+	o.integer(&a.addressRate, "address-rate", 0, maxRate, "requests a minute of a client's address, of which a fifth may come at once; 0 for no limit")
+	o.integer(&a.accountRate, "account-rate", 0, maxRate, "requests a minute of an account's sessions, of which a fifth may come at once; 0 for no limit")
+	o.integer(&a.loginRate, "login-rate", 0, maxRate, "logins a minute of an account, and nonces and failed logins of an address, of which a fifth may come at once, at least 10; 0 for no limit")
+	o.text(&a.proxies, "trusted-proxies", "addresses and networks of proxies whose word for a client's address is taken, separated by commas, such as 10.0.0.0/8; without it none is")
+	o.choice(&a.proxyHeader, "trusted-proxy-header", []string{string(throttle.XForwardedFor), string(throttle.Forwarded)}, "header field in which a trusted proxy gives the client's address")
 }
 
 // check finds what no single option shows, and fills in what depends on others.
@@ -43,6 +60,15 @@ func (a *accessSettings) check(listen string, demo bool) error {
 	}
 	if a.auth == "signed" && a.publicOrigin == "" && !isLoopback(listen) {
 		return &usageError{"signed logins need -public-origin, the address in the user's browser, such as https://exchange.example"}
+	}
+	if a.throttle == "auto" {
+		a.throttle = "on"
+		if demo {
+			a.throttle = "off"
+		}
+	}
+	if _, err := a.limits(); err != nil {
+		return err
 	}
 	_, err := a.origins(listen)
 	return err
@@ -87,4 +113,27 @@ func (a *accessSettings) logins(listen string) (httpapi.Logins, error) {
 		Origins: origins, Statement: statement, ChainID: uint64(a.chainID), Bitcoin: network.Params(), Random: rand.Reader, Now: time.Now,
 	})
 	return httpapi.Logins{Verifier: verifier, Origins: origins}, err
+}
+
+// limits returns how often who may ask.
+func (a *accessSettings) limits() (httpapi.Limits, error) {
+	limits := httpapi.Limits{}
+	if a.proxies != "" {
+		var err error
+		if limits.Proxies, err = throttle.ParseProxies(throttle.Field(a.proxyHeader), a.proxies); err != nil {
+			return limits, &usageError{fmt.Sprintf("invalid value %q for flag -trusted-proxies: %v", a.proxies, err)}
+		}
+	}
+	if a.throttle == "on" {
+		for _, limit := range []struct {
+			to    *throttle.Policy
+			name  string
+			count int
+		}{{&limits.Address, "address", a.addressRate}, {&limits.Account, "account", a.accountRate}, {&limits.Login, "login", a.loginRate}} {
+			if limit.count > 0 {
+				*limit.to = httpapi.PerMinute(limit.name, limit.count)
+			}
+		}
+	}
+	return limits, nil
 }

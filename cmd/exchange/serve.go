@@ -232,8 +232,12 @@ func (s *settings) server(listener net.Listener, exchange *actors.Exchange, jour
 	if err != nil {
 		return nil, err
 	}
+	limits, err := s.access.limits()
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(httpapi.Config{
-		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Version: versionString(), Logger: log,
+		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Limits: limits, Version: versionString(), Logger: log,
 		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
 	})
 }
