@@ -25,6 +25,7 @@ type liveServer struct {
 	server   *Server
 	exchange *actors.Exchange
 	url      string
+	client   *http.Client
 	stopped  bool
 	stopAll  func()
 }
@@ -71,7 +72,11 @@ func startLive(t *testing.T, dir string, change func(*Config, *actors.Config)) *
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	l := &liveServer{t: t, server: server, exchange: exchange, url: "http://" + listener.Addr().String()}
+	l := &liveServer{t: t, server: server, exchange: exchange, url: "http://" + listener.Addr().String(), client: http.DefaultClient}
+	if cfg.TLS != nil {
+		l.url = "https://" + listener.Addr().String()
+		l.client = &http.Client{Transport: &http.Transport{TLSClientConfig: clientTLS(t, cfg.TLS)}}
+	}
 	l.stopAll = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -91,7 +96,7 @@ func startLive(t *testing.T, dir string, change func(*Config, *actors.Config)) *
 func (l *liveServer) stop() {
 	if !l.stopped {
 		l.stopped = true
-		http.DefaultClient.CloseIdleConnections()
+		l.client.CloseIdleConnections()
 		l.stopAll()
 	}
 }
@@ -109,7 +114,7 @@ func (l *liveServer) do(method, path, token, body string, want int) (http.Header
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := l.client.Do(request)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -181,7 +186,7 @@ func (l *liveServer) tryOpen(id, token, last string) *http.Response {
 	if last != "" {
 		request.Header.Set("Last-Event-ID", last)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := l.client.Do(request)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Config struct {
 	Keys     []OperatorKey // none: operators are refused
 	Logins   Logins
 	Limits   Limits
+	TLS      *tls.Config // nil: none
 	Version  string
 	Logger   *slog.Logger
 
@@ -129,7 +131,11 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Serve(l net.Listener) error {
 	go s.timer.run()
 	defer s.timer.close()
-	return s.http.Serve(timedListener{l, s.timer})
+	l = timedListener{l, s.timer} // below TLS, so that a handshake has its time too
+	if s.cfg.TLS != nil {
+		l = tls.NewListener(l, s.cfg.TLS)
+	}
+	return s.http.Serve(l)
 }
 
 // Shutdown stops accepting, ends the streams, whose clients come back to the next

@@ -1,17 +1,24 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/actors/walletproof"
 	"github.com/aitbc/exchange/httpapi"
+	"github.com/aitbc/exchange/httpapi/certificate"
 	"github.com/aitbc/exchange/httpapi/throttle"
 )
 
@@ -33,6 +40,8 @@ type accessSettings struct {
 	loginRate      int
 	proxies        string
 	proxyHeader    string
+	tlsCert        string
+	tlsKey         string
 }
 
 func (a *accessSettings) options(o *options) {
@@ -48,6 +57,8 @@ func (a *accessSettings) options(o *options) {
 	o.integer(&a.loginRate, "login-rate", 0, maxRate, "logins a minute of an account, and nonces and failed logins of an address, of which a fifth may come at once, at least 10; 0 for no limit")
 	o.text(&a.proxies, "trusted-proxies", "addresses and networks of proxies whose word for a client's address is taken, separated by commas, such as 10.0.0.0/8; without it none is")
 	o.choice(&a.proxyHeader, "trusted-proxy-header", []string{string(throttle.XForwardedFor), string(throttle.Forwarded)}, "header field in which a trusted proxy gives the client's address")
+	o.text(&a.tlsCert, "tls-cert", "file of the TLS certificate and those that signed it (PEM); with -tls-key the service speaks HTTPS; a new one is taken within a minute, and at once on SIGHUP")
+	o.text(&a.tlsKey, "tls-key", "file of the certificate's private key (PEM), which not everybody may read")
 }
 
 // check finds what no single option shows, and fills in what depends on others.
@@ -67,6 +78,9 @@ func (a *accessSettings) check(listen string, demo bool) error {
 			a.throttle = "off"
 		}
 	}
+	if (a.tlsCert == "") != (a.tlsKey == "") {
+		return &usageError{"-tls-cert and -tls-key go together: give both or none"}
+	}
 	if _, err := a.limits(); err != nil {
 		return err
 	}
@@ -78,8 +92,12 @@ func (a *accessSettings) check(listen string, demo bool) error {
 func (a *accessSettings) origins(listen string) ([]string, error) {
 	if a.publicOrigin == "" {
 		_, port, _ := net.SplitHostPort(listen)
-		origins := []string{"http://" + listen}
-		if local := "http://localhost:" + port; isLoopback(listen) && local != origins[0] {
+		scheme := "http://"
+		if a.tlsCert != "" {
+			scheme = "https://"
+		}
+		origins := []string{scheme + listen}
+		if local := scheme + "localhost:" + port; isLoopback(listen) && local != origins[0] {
 			origins = append(origins, local)
 		}
 		return origins, nil
@@ -136,4 +154,26 @@ func (a *accessSettings) limits() (httpapi.Limits, error) {
 		}
 	}
 	return limits, nil
+}
+
+// certificateInterval is how often the certificate's files are looked at.
+const certificateInterval = 30 * time.Second
+
+// certificate returns the TLS configuration, nil if there is none. It follows the
+// files until ctx is done.
+func (a *accessSettings) certificate(ctx context.Context, log *slog.Logger) (*tls.Config, error) {
+	if a.tlsCert == "" {
+		return nil, nil
+	}
+	reloader, err := certificate.New(certificate.Config{CertFile: a.tlsCert, KeyFile: a.tlsKey, Logger: log, Now: time.Now})
+	if err != nil {
+		return nil, fmt.Errorf("-tls-cert and -tls-key: %w", err)
+	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(reload)
+		reloader.Run(ctx, certificateInterval, reload)
+	}()
+	return reloader.TLS(), nil
 }

@@ -180,7 +180,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot serve on -listen %s: %w", s.listen, err), journal.Close())
 	}
-	server, err := s.server(listener, exchange, journal, demo, keys, log)
+	server, err := s.server(ctx, listener, exchange, journal, demo, keys, log)
 	if err != nil {
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
@@ -195,7 +195,8 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	go func() { served <- server.Serve(listener) }()
 	dir, _ := filepath.Abs(s.data)
 	log.Info("starting", slog.String("version", versionString()), slog.String("listen", listener.Addr().String()),
-		slog.String("data", dir), slog.Bool("demo", demo), slog.String("auth", s.access.auth), slog.Int("operators", len(keys)))
+		slog.String("data", dir), slog.Bool("demo", demo), slog.String("auth", s.access.auth),
+		slog.Bool("tls", s.access.tlsCert != ""), slog.Int("operators", len(keys)))
 	if demo {
 		log.Warn("DEMO MODE: users deposit to themselves, and Bitcoin is simulated; serve with --demo=false where money is real")
 	}
@@ -226,9 +227,13 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	return errors.Join(failure, s.stop(exchange, server, journal, log, failure == nil))
 }
 
-// server makes the HTTP front, for what is served on listener.
-func (s *settings) server(listener net.Listener, exchange *actors.Exchange, journal *persistence.Journal, demo bool, keys []httpapi.OperatorKey, log *slog.Logger) (*httpapi.Server, error) {
+// server makes the HTTP front, for what is served on listener until ctx is done.
+func (s *settings) server(ctx context.Context, listener net.Listener, exchange *actors.Exchange, journal *persistence.Journal, demo bool, keys []httpapi.OperatorKey, log *slog.Logger) (*httpapi.Server, error) {
 	logins, err := s.access.logins(listenedOn(s.listen, listener))
+	if err != nil {
+		return nil, err
+	}
+	secure, err := s.access.certificate(ctx, log)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +242,7 @@ func (s *settings) server(listener net.Listener, exchange *actors.Exchange, jour
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Limits: limits, Version: versionString(), Logger: log,
+		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Limits: limits, TLS: secure, Version: versionString(), Logger: log,
 		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
 	})
 }
