@@ -146,7 +146,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	users := visit("GET /api/operator/users", a.operator("GET", "/api/operator/users", ""), 200, "users total next_cursor")
 	equal(users, "total", "1")
 	equal(a.operator("GET", "/api/operator/users?find=ME-1", "").is(200), "users", users.text("users"))
-	visit("GET /api/operator/health", a.operator("GET", "/api/operator/health", ""), 200, "version started_at uptime_seconds accounts pending_buys pending_sells pending_withdrawals "+
+	visit("GET /api/operator/health", a.operator("GET", "/api/operator/health", ""), 200, "version operator role started_at uptime_seconds accounts pending_buys pending_sells pending_withdrawals "+
 		"open_connections open_streams journal_records journal_frames journal_queued_records journal_queued_bytes journal_sync_microseconds journal_epoch")
 	visit("GET /api/operator/users/{id}", a.operator("GET", "/api/operator/users/"+u.id, ""), 200, userNames)
 	visit("GET /api/operator/users/{id}/transactions", a.operator("GET", "/api/operator/users/"+u.id+"/transactions", ""), 200, "user_id transactions total next_cursor")

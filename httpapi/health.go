@@ -51,8 +51,8 @@ func perSecond(n uint64, p *actors.Progress) uint64 {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// operatorHealth answers with the figures that an operator looks at first;
-// /metrics has all of them.
+// operatorHealth answers with the figures that an operator looks at first, and what
+// the key is good for; /metrics has all of the figures.
 func (s *Server) operatorHealth(r *request) error {
 	x, j := s.exchange.Stats(), s.cfg.Journal.Stats()
 	var sync time.Duration
@@ -61,6 +61,8 @@ func (s *Server) operatorHealth(r *request) error {
 	}
 	b := append(r.body[:0], '{')
 	b = appendString(b, "version", s.cfg.Version)
+	b = appendString(b, "operator", r.operator)
+	b = appendString(b, "role", r.role.String())
 	b = appendTime(b, "started_at", account.TimeOf(s.started))
 	for _, figure := range [...]struct {
 		name  string

@@ -77,6 +77,12 @@ func forbidden(detail string) *Problem {
 	return &Problem{Status: fasthttp.StatusForbidden, Code: "forbidden", Title: "Forbidden", Detail: detail}
 }
 
+// roleRequired refuses a key that is good for less.
+func roleRequired(least role) *Problem {
+	return &Problem{Status: fasthttp.StatusForbidden, Code: "role_required", Title: "Role required",
+		Detail: "this takes an operator's key with the role " + least.String() + ", or one that is good for more"}
+}
+
 func notFound(detail string) *Problem {
 	return &Problem{Status: fasthttp.StatusNotFound, Code: "not_found", Title: "Not found", Detail: detail}
 }

@@ -23,6 +23,7 @@ type request struct {
 	captures captures
 	session  actors.Session // State is nil where there is none
 	operator string         // name of the operator whose key came with it, or ""
+	role     role           // of that key
 	body     []byte         // of the response, kept for its capacity
 	amount   account.Money  // of a deposit: decoded into here, it needs no allocation
 	failure  error          // what was answered with a problem, for the log
@@ -44,7 +45,7 @@ func (r *request) begin(ctx *fasthttp.RequestCtx) {
 
 func (r *request) end() {
 	r.ctx, r.route, r.captures = nil, nil, captures{}
-	r.session, r.operator, r.failure = actors.Session{}, "", nil
+	r.session, r.operator, r.role, r.failure = actors.Session{}, "", noRole, nil
 	r.policy, r.limit = r.policy[:0], r.limit[:0]
 }
 
@@ -98,8 +99,11 @@ func (r *request) authorize() error {
 	}
 	token := r.token()
 	if access == operatorOnly || access == ownerOrOperator || access == sessionOrOperator {
-		if name, ok := findOperator(r.server.cfg.Keys, token); ok {
-			r.operator = name
+		if key := findOperator(r.server.cfg.Keys, token); key != nil {
+			r.operator, r.role = key.Name, key.role
+			if key.role < r.route.role {
+				return roleRequired(r.route.role)
+			}
 			return nil
 		}
 	}

@@ -49,7 +49,7 @@ func FuzzDecodeQuery(f *testing.F) {
 // that was accepted and does not let its holder in.
 func FuzzReadOperatorKeys(f *testing.F) {
 	for _, seed := range []string{
-		"", "# none\n", "olga:0123456789abcdef", "0123456789abcdef0123", "olga:short", "a:0123456789abcdef\nb:fedcba9876543210\r\n",
+		"", "# none\n", "olga:0123456789abcdef", "0123456789abcdef0123", "olga:short", "olga:read:0123456789abcdef", "olga:raed:0123456789abcdef", "olga:operate:short", "olga:0123:456789abcdefgh", "a:0123456789abcdef\nb:fedcba9876543210\r\n",
 		"a:0123456789abcdef\na:fedcba9876543210", "bad name:0123456789abcdef", "olga:with spaces in the key", ":0123456789abcdef", strings.Repeat("k", 70_000),
 	} {
 		f.Add([]byte(seed))
@@ -77,7 +77,14 @@ func FuzzReadOperatorKeys(f *testing.F) {
 			if !named {
 				name, key = "operator", line
 			}
-			if _, ok := findOperator(keys, []byte(key)); !ok {
+			wanted := admin
+			for r := reads; r < numRoles; r++ {
+				if rest, ok := strings.CutPrefix(key, r.String()+":"); ok {
+					key, wanted = rest, r
+					break
+				}
+			}
+			if found := findOperator(keys, []byte(key)); found == nil || (found.role != wanted && found.Name == name) {
 				t.Fatalf("%q: the key of %q lets nobody in", file, name)
 			}
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -152,4 +153,32 @@ func TestTheOperatorSettlesAndSuspendsInTheBrowser(t *testing.T) {
 	if left := eval[string](o, `document.querySelector("#users").textContent + sessionStorage.length + localStorage.length`); left != "00" {
 		t.Errorf("after the lock there is still %q", left)
 	}
+}
+
+func TestAKeyThatMayReadOnlyIsOfferedNothingElse(t *testing.T) {
+	const readKey = "key-of-rita-who-reads-only"
+	t.Setenv(operatorKeyVariable, "olga:"+operatorKey+"\nrita:read:"+readKey)
+	s := startService(t, t.TempDir())
+	id, token := s.login("aitbc1wallet_looked_at")
+	s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":5}`, "X-Session-Token", token)
+	s.mustCall(201, "POST", "/api/users/"+id+"/withdrawals", `{"amount":1,"to_address":"aitbc_elsewhere"}`, "X-Session-Token", token)
+	o := openPage(t, s, "/operator", desktop)
+	o.fill("#key-value", readKey)
+	o.press(kb.Enter)
+	o.waitText("#health-version", "rita, who may read only")
+	o.waitText("#count-withdrawal", "1")
+	o.wait(`document.querySelectorAll("#pending tr").length === 1 && document.querySelectorAll("#users tr").length === 1`)
+	if n := eval[int](o, `document.querySelectorAll("#desk .actions").length`); n != 0 {
+		t.Errorf("there are %d rows of buttons", n)
+	}
+	o.checkAccess("operator, who reads only")
+	refused := s.mustCall(403, "POST", "/api/operator/users/"+id+"/suspend", `{"reason":"x"}`, "Authorization", "Bearer "+readKey)
+	if !strings.Contains(refused.body, "role operate") {
+		t.Errorf("the refusal does not name the role: %s", refused.body)
+	}
+	o.click("#lock")
+	o.fill("#key-value", operatorKey)
+	o.press(kb.Enter)
+	o.waitText("#health-version", "olga, an admin")
+	o.waitShown("#users .actions button")
 }

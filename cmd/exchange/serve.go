@@ -64,7 +64,7 @@ func serveOptions(s *settings) *options {
 	o.text(&s.data, "data", "directory of the log; one process at a time")
 	o.Var(demoFlag{&s.demo}, "demo", "simulate Bitcoin and let users deposit to themselves: true, false, or auto, which is true on a loopback address only")
 	o.duration(&s.demoConfirm, "demo-confirm-after", time.Millisecond, 24*time.Hour, "how long a payment takes to be confirmed in demo mode")
-	o.text(&s.operatorKeyFile, "operator-key-file", "file of operator keys, one NAME:KEY a line; without it operators are refused")
+	o.text(&s.operatorKeyFile, "operator-key-file", "file of operator keys, one NAME:ROLE:KEY a line, where ROLE is read, operate or admin, and admin if it is left out; without it operators are refused")
 	s.access.options(o)
 	o.choice(&s.logLevel, "log-level", []string{"debug", "info", "warn", "error"}, "least severe log lines to write")
 	o.choice(&s.logFormat, "log-format", []string{"text", "json"}, "form of log lines")

@@ -14,6 +14,7 @@ const EVERY = 5000; // ms between two readings
 const PAGE = 50;
 
 let key = '';
+let role = ''; // what the key is good for: read, operate or admin
 let timer;
 
 const get = (path) => api.get(path, { token: key });
@@ -23,10 +24,11 @@ function start() {
   new Form($('key'), {
     read: () => ({ members: { key: $('key-value').value.trim() }, errors: $('key-value').value.trim() ? {} : { key: '' } }),
     send: async (members) => {
-      await api.get('/api/operator/health', { token: members.key }).catch((error) => {
+      const answer = await api.get('/api/operator/health', { token: members.key }).catch((error) => {
         if (error.status === 401 || error.status === 403) throw new api.Problem(400, { field: 'key', detail: 'This key is not known here' });
         throw error;
       });
+      role = answer.role;
       return members.key;
     },
     done: unlock,
@@ -54,6 +56,7 @@ function unlock(value) {
 
 function lock(reason = '') {
   key = '';
+  role = '';
   clearTimeout(timer);
   for (const id of ['pending', 'users', 'health']) $(id).replaceChildren();
   show($('desk'), false);
@@ -86,7 +89,7 @@ function connection(state, words) {
 
 function failed(error) {
   if (!(error instanceof api.Problem)) throw error;
-  if (error.status === 401 || error.status === 403) lock('The key is no longer valid');
+  if (error.status === 401 || (error.status === 403 && error.code !== 'role_required')) lock('The key is no longer valid');
   else if (error.status !== 0) {
     say(error.message);
     alarm(error.message);
@@ -95,8 +98,9 @@ function failed(error) {
 
 async function health() {
   const answer = await get('/api/operator/health');
-  const { version, started_at: started, uptime_seconds: uptime, ...figures } = answer;
-  $('health-version').replaceChildren(`${version}, up ${duration(Number(uptime))} since `, time(started));
+  const { version, operator, role: now, started_at: started, uptime_seconds: uptime, ...figures } = answer;
+  role = now;
+  $('health-version').replaceChildren(`${operator}, ${{ read: 'who may read only', operate: 'who may operate', admin: 'an admin' }[role] ?? role}. ${version}, up ${duration(Number(uptime))} since `, time(started));
   const list = Object.entries(figures).filter(([name]) => !name.startsWith('pending_'));
   const place = $('health');
   if (place.childElementCount !== list.length) {
@@ -123,7 +127,7 @@ async function pending() {
   const kind = document.querySelector('input[name=kind]:checked').value;
   const answer = await get(`/api/operator/transactions?type=${kind}&limit=${Math.min(500, rows)}`);
   if (kind !== document.querySelector('input[name=kind]:checked').value) return;
-  const text = kind + JSON.stringify(answer);
+  const text = kind + role + JSON.stringify(answer);
   if (text === drawn && $('pending').childElementCount > 0) return; // keep the focus where it is
   drawn = text;
   const focused = document.activeElement?.closest?.('#pending tr')?.dataset.id;
@@ -134,13 +138,16 @@ async function pending() {
     h('td', { class: 'number' }, t.btc_amount ?? '–'),
     h('td', {}, t.to_address && h('span', { class: 'wallet-address' }, h('span', { class: 'mono', title: t.to_address }, shorten(t.to_address)), copyButton('Copy address', () => t.to_address))),
     h('td', { class: 'o-wide' }, h('button', { type: 'button', class: 'link mono', onclick: () => find(userOf(t)), title: userOf(t) }, shorten(userOf(t), 8, 4))),
-    h('td', {}, h('div', { class: 'actions' },
+    h('td', {}, mayOperate() && h('div', { class: 'actions' },
       h('button', { type: 'button', class: 'ghost', 'data-action': 'complete', onclick: () => openSettle('complete', t) }, 'Complete'),
       h('button', { type: 'button', class: 'ghost danger', 'data-action': 'fail', onclick: () => openSettle('fail', t) }, 'Fail'))))));
   if (focused) $('pending').querySelector(`tr[data-id="${focused}"] [data-action="${action}"]`)?.focus();
   show($('pending-empty'), answer.transactions.length === 0);
   show($('pending-more'), answer.next_cursor !== null && rows < 500);
 }
+
+// mayOperate: the server checks it too; here it keeps away buttons that would be refused.
+const mayOperate = () => role !== 'read';
 
 // userOf is the user's id, which a transaction's begins with.
 const userOf = (t) => t.id.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
@@ -176,7 +183,7 @@ function userLine(user) {
     h('td', { class: 'number o-wide' }, format(fromJSON(user.held))),
     h('td', { class: 'number o-wide' }, group(user.transactions)),
     h('td', {}, h('span', { class: `status ${user.status}` }, user.status)),
-    h('td', {}, h('div', { class: 'actions' }, user.status === 'active' ? act('suspend', 'Suspend', true) : act('reactivate', 'Reactivate'))));
+    h('td', {}, mayOperate() && h('div', { class: 'actions' }, user.status === 'active' ? act('suspend', 'Suspend', true) : act('reactivate', 'Reactivate'))));
 }
 
 // The dialog that asks for the reason of what is about to be done.
