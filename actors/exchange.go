@@ -78,6 +78,7 @@ type Exchange struct {
 	market    market
 	payments  payments
 	snapshots snapshots
+	uses      uses
 	created   createdUsers
 
 	transactions atomic.Uint64 // of all accounts, for metrics
@@ -113,6 +114,7 @@ func New(cfg Config) *Exchange {
 	x.market.init()
 	x.payments.init(x)
 	x.snapshots.init(x)
+	x.uses.init(cfg.Terms.SessionIdle)
 	x.calls.New = func() any { return newCall(x) }
 	return x
 }
@@ -120,6 +122,7 @@ func New(cfg Config) *Exchange {
 // Close stops what runs by itself (payments expiring, the chain's reports). The
 // journal stays the caller's to close, after the last request has been answered.
 func (x *Exchange) Close() {
+	x.uses.group.Wait()
 	x.payments.stop()
 	x.passive.close()
 	x.snapshots.close()

@@ -190,14 +190,14 @@ func TestAPaymentExpiresWhenItsTimeIsOver(t *testing.T) {
 func TestASessionEndsWhenItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &memoryLog{}
-		w := start(t, log)
+		w := start(t, log, idleAfter(0))
 		_, token := w.login("aitbc1wallet_guest")
 		time.Sleep(24*time.Hour - time.Microsecond)
 		if _, ok := w.Authenticate([]byte(token)); !ok {
 			t.Error("the session ended early")
 		}
 		w.stop()
-		w = start(t, log) // a restart makes it no longer
+		w = start(t, log, idleAfter(0)) // a restart makes it no longer
 		if _, ok := w.Authenticate([]byte(token)); !ok {
 			t.Error("the session did not survive a restart")
 		}

@@ -46,7 +46,7 @@ func (s *Session) UserID() account.UserID { return s.user.id }
 var decoy = &account.State{Sessions: make([]account.Session, 1)}
 
 // Authenticate returns the live session that token stands for. It reads durable
-// state only, takes no lock and does not allocate. Whatever is wrong with a token
+// state only, takes no lock and, but for a use to be written down, does not allocate. Whatever is wrong with a token
 // of the right length, the answer takes the same time.
 func (x *Exchange) Authenticate(token []byte) (Session, bool) {
 	var raw [tokenBytes]byte
@@ -60,11 +60,16 @@ func (x *Exchange) Authenticate(token []byte) (Session, bool) {
 	hash := account.Hash(sha256.Sum256(raw[len(id):]))
 	u, state := x.directory.find(id)
 	if u == nil {
-		decoy.HasSession(&hash, x.now())
+		decoy.HasSession(&hash, x.now(), x.uses.idle)
 		return Session{}, false
 	}
-	if !state.HasSession(&hash, x.now()) {
+	now := x.now()
+	used, live := state.HasSession(&hash, now, x.uses.idle)
+	if !live {
 		return Session{}, false
+	}
+	if x.uses.idle > 0 && now-used >= x.uses.every {
+		x.writeUse(u, hash)
 	}
 	return Session{State: state, hash: hash, user: u}, true
 }
@@ -83,8 +88,8 @@ func PublicID(hash *account.Hash) SessionID {
 type OpenSession struct {
 	ID        SessionID
 	CreatedAt account.Time
-	ExpiresAt account.Time
-	Current   bool // the one that asks
+	ExpiresAt account.Time // if it is not used again
+	Current   bool         // the one that asks
 }
 
 // Sessions returns the open sessions of the session's user, oldest first.
@@ -92,9 +97,9 @@ func (x *Exchange) Sessions(s *Session) []OpenSession {
 	now := x.now()
 	open := make([]OpenSession, 0, len(s.State.Sessions))
 	for i := range s.State.Sessions {
-		if other := &s.State.Sessions[i]; now < other.ExpiresAt {
+		if other := &s.State.Sessions[i]; now < other.End(x.uses.idle) {
 			open = append(open, OpenSession{
-				ID: PublicID(&other.Hash), CreatedAt: other.CreatedAt, ExpiresAt: other.ExpiresAt, Current: other.Hash == s.hash,
+				ID: PublicID(&other.Hash), CreatedAt: other.CreatedAt, ExpiresAt: other.End(x.uses.idle), Current: other.Hash == s.hash,
 			})
 		}
 	}

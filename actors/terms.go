@@ -16,7 +16,8 @@ type Terms struct {
 	MaxPayment      account.Money // satoshi, fee included
 	PaymentLifetime time.Duration // how long a quote holds
 	SessionLifetime time.Duration
-	Confirmations   uint32 // blocks that make a payment final
+	SessionIdle     time.Duration // how long a session may go unused; 0: as long as it lasts
+	Confirmations   uint32        // blocks that make a payment final
 }
 
 // DefaultTerms are the terms of an exchange whose operator set none.
@@ -28,6 +29,7 @@ func DefaultTerms() Terms {
 		MaxPayment:      10 * account.Unit,
 		PaymentLifetime: time.Hour,
 		SessionLifetime: 24 * time.Hour,
+		SessionIdle:     8 * time.Hour, // a night: who uses it daily never notices
 		Confirmations:   1,
 	}
 }

@@ -68,7 +68,8 @@ func (w *Watcher) State() *account.State { return w.session.user.durable.Load() 
 func (w *Watcher) SessionEnd(state *account.State) (account.Time, bool) {
 	for i := range state.Sessions {
 		if s := &state.Sessions[i]; s.Hash == w.session.hash {
-			return s.ExpiresAt, w.exchange.now() < s.ExpiresAt
+			end := s.End(w.exchange.uses.idle)
+			return end, w.exchange.now() < end
 		}
 	}
 	return 0, false

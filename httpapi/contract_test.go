@@ -112,7 +112,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	equal(rates, "aitbc_to_btc", "0.00001")
 	equal(rates, "fee_percent", "0.5")
 	terms := visit("GET /api/exchange/terms", a.call("GET", "/api/exchange/terms", ""), 200,
-		"btc_to_aitbc fee_percent min_payment max_payment min_payout withdrawal_fee confirmations payment_seconds session_seconds demo auth")
+		"btc_to_aitbc fee_percent min_payment max_payment min_payout withdrawal_fee confirmations payment_seconds session_seconds session_idle_seconds demo auth")
 	equal(terms, "btc_to_aitbc", "100000")
 	equal(terms, "min_payment", "0.0001")
 	equal(terms, "max_payment", "10")
@@ -120,6 +120,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	equal(terms, "withdrawal_fee", "0")
 	equal(terms, "payment_seconds", "3600")
 	equal(terms, "session_seconds", "86400")
+	equal(terms, "session_idle_seconds", "28800")
 	market := visit("GET /api/exchange/market-stats", a.call("GET", "/api/exchange/market-stats", ""), 200,
 		"price price_change_24h daily_volume daily_volume_btc total_payments pending_payments")
 	equal(market, "price", "0.00001")

@@ -24,6 +24,7 @@ func (s *Server) terms(r *request) error {
 	b = appendUint(b, "confirmations", uint64(t.Confirmations))
 	b = appendUint(b, "payment_seconds", uint64(t.PaymentLifetime/time.Second))
 	b = appendUint(b, "session_seconds", uint64(t.SessionLifetime/time.Second))
+	b = appendUint(b, "session_idle_seconds", uint64(t.SessionIdle/time.Second))
 	b = appendBool(b, "demo", s.exchange.Faucet())
 	b = appendString(b, "auth", s.cfg.Logins.name())
 	r.body = append(b, '}')

@@ -22,6 +22,16 @@ type Session struct {
 	Hash      Hash
 	CreatedAt Time
 	ExpiresAt Time
+	UsedAt    Time // as it was last written down, which is not at each use
+}
+
+// End is when the session ends if it is not used again. idle is how long it may go
+// unused, 0 for as long as it lasts.
+func (s *Session) End(idle Time) Time {
+	if idle > 0 {
+		return min(s.ExpiresAt, s.UsedAt+idle)
+	}
+	return s.ExpiresAt
 }
 
 // State is what there is to know of an account: an immutable value once it is
@@ -67,17 +77,20 @@ func (c *Counts) Of(t Type, s TransactionStatus) uint32 {
 // Available is what the user may spend: Balance less Held.
 func (s *State) Available() Money { return s.Balance - s.Held }
 
-// HasSession reports whether hash names a session that is live at now. Its time
-// does not depend on which session, if any, it is.
-func (s *State) HasSession(hash *Hash, now Time) bool {
-	live := 0
+// HasSession reports whether hash names a session that is live at now, and when it
+// was used as far as is written down. Its time does not depend on which session, if
+// any, it is. idle is as for Session.End.
+func (s *State) HasSession(hash *Hash, now, idle Time) (used Time, live bool) {
+	found := 0
 	for i := range s.Sessions {
-		same := subtle.ConstantTimeCompare(s.Sessions[i].Hash[:], hash[:])
-		if now < s.Sessions[i].ExpiresAt {
-			live |= same
+		session := &s.Sessions[i]
+		same := subtle.ConstantTimeCompare(session.Hash[:], hash[:])
+		used |= session.UsedAt & -Time(same)
+		if now < session.End(idle) {
+			found |= same
 		}
 	}
-	return live == 1
+	return used, found == 1
 }
 
 // Account is a State and what only its owner may touch. One goroutine owns it.

@@ -1,6 +1,9 @@
 package account
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Apply folds r into a. It is deterministic, and total: any record gives either
 // the one state that follows or an error wrapping ErrApply, after which a must
@@ -45,7 +48,7 @@ func (e *LoggedIn) apply(a *Account, at Time) error {
 	if len(sessions) >= MaxSessions {
 		sessions = sessions[len(sessions)-MaxSessions+1:]
 	}
-	a.Sessions = append(sessions, Session{Hash: e.Session, CreatedAt: at, ExpiresAt: e.ExpiresAt})
+	a.Sessions = append(sessions, Session{Hash: e.Session, CreatedAt: at, ExpiresAt: e.ExpiresAt, UsedAt: at})
 	a.LastLogin = at
 	return nil
 }
@@ -69,6 +72,17 @@ func (e *OtherSessionsEnded) apply(a *Account, _ Time) error {
 		}
 	}
 	a.Sessions = kept
+	return nil
+}
+
+func (e *SessionUsed) apply(a *Account, at Time) error {
+	sessions := slices.Clone(a.Sessions)
+	for i := range sessions {
+		if sessions[i].Hash == e.Session {
+			sessions[i].UsedAt = at
+		}
+	}
+	a.Sessions = sessions
 	return nil
 }
 

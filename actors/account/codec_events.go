@@ -37,6 +37,10 @@ func (e *OtherSessionsEnded) append(dst []byte) []byte { return append(dst, e.Se
 
 func (e *OtherSessionsEnded) read(r *reader) { copy(e.Session[:], r.take(len(e.Session))) }
 
+func (e *SessionUsed) append(dst []byte) []byte { return append(dst, e.Session[:]...) }
+
+func (e *SessionUsed) read(r *reader) { copy(e.Session[:], r.take(len(e.Session))) }
+
 func (e *ProfileChanged) append(dst []byte) []byte {
 	dst = appendString(dst, e.Email)
 	return appendString(dst, e.Username)

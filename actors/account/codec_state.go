@@ -12,7 +12,7 @@ import (
 // included, in one canonical binary form: two accounts with the same bytes behave
 // alike for ever. It is what a snapshot stores of an account.
 //
-// Version 1, in the terms of Record:
+// Version 2, in the terms of Record:
 //
 //	version   1 byte
 //	user      16 bytes
@@ -21,13 +21,15 @@ import (
 //	status    1 byte
 //	times     created, last login, updated, balance; signed
 //	amounts   balance, held
-//	sessions  count, then for each: hash (32 bytes), created, expires; signed
+//	sessions  count, then for each: hash (32 bytes), created, expires, used; signed
 //	history   count of transactions, then for each chunk of 64: its length in bytes
 //	          and those, see History
 //	keys      count, then for each: key and fingerprint (16 bytes each), time
 //	          (signed), number of the transaction
 //
-// A later version reads every earlier one; testdata/state_v1 holds the proof.
+// Version 1 had no time of use, and a session is taken for unused since it was
+// created, as it is by who reads the records of that time. A later version reads
+// every earlier one; testdata/state_v1 and state_v2 hold the proof.
 func (s *State) AppendState(dst []byte) []byte {
 	dst = append(dst, stateVersion)
 	dst = append(dst, s.ID[:]...)
@@ -47,6 +49,7 @@ func (s *State) AppendState(dst []byte) []byte {
 		dst = append(dst, session.Hash[:]...)
 		dst = binary.AppendVarint(dst, int64(session.CreatedAt))
 		dst = binary.AppendVarint(dst, int64(session.ExpiresAt))
+		dst = binary.AppendVarint(dst, int64(session.UsedAt))
 	}
 	dst = binary.AppendUvarint(dst, uint64(s.History.n))
 	for _, chunk := range s.History.full {
@@ -66,7 +69,10 @@ func (s *State) AppendState(dst []byte) []byte {
 	return dst
 }
 
-const stateVersion = 1
+const (
+	stateVersion       = 2
+	stateVersionNoUses = 1 // sessions without a time of use
+)
 
 // StateHash is the SHA-256 of AppendState.
 func (s *State) StateHash() Hash { return sha256.Sum256(s.AppendState(nil)) }
@@ -79,8 +85,9 @@ var ErrState = errors.New("not a valid account state")
 // Every error wraps ErrState.
 func DecodeState(b []byte) (*State, error) {
 	in := reader{b: b}
-	if version := in.byte(); in.err == nil && version != stateVersion {
-		return nil, fmt.Errorf("%w: version %d, this program reads version %d", ErrState, version, stateVersion)
+	version := in.byte()
+	if in.err == nil && version != stateVersion && version != stateVersionNoUses {
+		return nil, fmt.Errorf("%w: version %d, this program reads versions %d and %d", ErrState, version, stateVersionNoUses, stateVersion)
 	}
 	s := &State{}
 	copy(s.ID[:], in.take(len(s.ID)))
@@ -91,7 +98,7 @@ func DecodeState(b []byte) (*State, error) {
 		*t = Time(in.varint())
 	}
 	s.Balance, s.Held = in.money(), in.money()
-	s.readSessions(&in)
+	s.readSessions(&in, version)
 	s.readHistory(&in)
 	s.readKeys(&in)
 	switch {
@@ -126,7 +133,7 @@ func (r *reader) names(names ...*string) {
 	}
 }
 
-func (s *State) readSessions(r *reader) {
+func (s *State) readSessions(r *reader, version byte) {
 	n := r.uvarint()
 	if n > MaxSessions {
 		r.fail("session count over the limit")
@@ -139,6 +146,10 @@ func (s *State) readSessions(r *reader) {
 		session := &s.Sessions[i]
 		copy(session.Hash[:], r.take(len(session.Hash)))
 		session.CreatedAt, session.ExpiresAt = Time(r.varint()), Time(r.varint())
+		session.UsedAt = session.CreatedAt
+		if version != stateVersionNoUses {
+			session.UsedAt = Time(r.varint())
+		}
 	}
 }
 

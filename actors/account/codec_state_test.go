@@ -44,12 +44,24 @@ func goldenStates(t testing.TB) map[string]*State {
 		}
 	}
 	states["chunks"] = &a.State
+
+	a = New(testUser)
+	do(t, a, login(1, start), start)
+	do(t, a, login(2, start), start+1)
+	do(t, a, &UseSession{Session: session(1), Every: 300e6}, start+300e6)
+	states["used"] = &a.State // not in state_v1
 	return states
 }
 
+// goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "state_v1", name+".golden"))
+	return goldenStateOf(t, "state_v2", name)
+}
+
+func goldenStateOf(t testing.TB, version, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", version, name+".golden"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +72,11 @@ func goldenState(t testing.TB, name string) []byte {
 	return b
 }
 
-func TestStatesOfVersionOneAreReadAndWrittenForEver(t *testing.T) {
+func TestStatesOfVersionTwoAreReadAndWrittenForEver(t *testing.T) {
 	for name, want := range goldenStates(t) {
 		t.Run(name, func(t *testing.T) {
 			if *update {
-				path := filepath.Join("testdata", "state_v1", name+".golden")
+				path := filepath.Join("testdata", "state_v2", name+".golden")
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -82,6 +94,19 @@ func TestStatesOfVersionOneAreReadAndWrittenForEver(t *testing.T) {
 				t.Errorf("the state is written\n%x, want\n%x", written, golden)
 			}
 		})
+	}
+}
+
+func TestStatesOfVersionOneAreReadForEver(t *testing.T) {
+	for name, want := range goldenStates(t) {
+		if name == "used" {
+			continue
+		}
+		got, err := DecodeState(goldenStateOf(t, "state_v1", name))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		sameState(t, got, want)
 	}
 }
 
@@ -175,6 +200,9 @@ func TestADecodedStateKeepsNothingOfItsBytes(t *testing.T) {
 func FuzzDecodeState(f *testing.F) {
 	for name := range goldenStates(f) {
 		f.Add(goldenState(f, name))
+		if name != "used" {
+			f.Add(goldenStateOf(f, "state_v1", name))
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := DecodeState(b)

@@ -37,6 +37,13 @@ type EndOtherSessions struct {
 	Session Hash
 }
 
+// UseSession writes down that the session is in use, unless that was done less than
+// Every ago.
+type UseSession struct {
+	Session Hash
+	Every   Time
+}
+
 // ChangeProfile sets what is not empty.
 type ChangeProfile struct {
 	Email    string

@@ -91,6 +91,15 @@ func (c *EndOtherSessions) decide(a *Account, _ Time) ([]Event, uint32, *Error) 
 	return nil, 0, nil
 }
 
+func (c *UseSession) decide(a *Account, at Time) ([]Event, uint32, *Error) {
+	for i := range a.Sessions {
+		if s := &a.Sessions[i]; s.Hash == c.Session && at-s.UsedAt >= c.Every {
+			return []Event{&SessionUsed{Session: c.Session}}, 0, nil
+		}
+	}
+	return nil, 0, nil
+}
+
 func (c *ChangeProfile) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if err := a.mayChange(); err != nil {
 		return nil, 0, err

@@ -70,8 +70,9 @@ const (
 	kindDebited             kind = 13
 	kindKeyUsed             kind = 14
 	kindOtherSessionsEnded  kind = 15
+	kindSessionUsed         kind = 16
 
-	numKinds = 16
+	numKinds = 17
 )
 
 // newEvent returns an empty event of kind k, or nil if there is no such kind.
@@ -107,6 +108,8 @@ func newEvent(k kind) Event {
 		return new(KeyUsed)
 	case kindOtherSessionsEnded:
 		return new(OtherSessionsEnded)
+	case kindSessionUsed:
+		return new(SessionUsed)
 	}
 	return nil
 }
@@ -132,6 +135,12 @@ type LoggedOut struct {
 
 // OtherSessionsEnded ends every session but Session.
 type OtherSessionsEnded struct {
+	Session Hash
+}
+
+// SessionUsed says that a session was in use at the record's time. It is written now
+// and then, not at each use.
+type SessionUsed struct {
 	Session Hash
 }
 
@@ -239,3 +248,4 @@ func (*Credited) kind() kind            { return kindCredited }
 func (*Debited) kind() kind             { return kindDebited }
 func (*KeyUsed) kind() kind             { return kindKeyUsed }
 func (*OtherSessionsEnded) kind() kind  { return kindOtherSessionsEnded }
+func (*SessionUsed) kind() kind         { return kindSessionUsed }

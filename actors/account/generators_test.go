@@ -52,6 +52,9 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindOtherSessionsEnded: rapid.Custom(func(t *rapid.T) Event {
 		return &OtherSessionsEnded{Session: genHash.Draw(t, "session")}
 	}),
+	kindSessionUsed: rapid.Custom(func(t *rapid.T) Event {
+		return &SessionUsed{Session: genHash.Draw(t, "session")}
+	}),
 	kindProfileChanged: rapid.Custom(func(t *rapid.T) Event {
 		return &ProfileChanged{Email: text(t), Username: text(t)}
 	}),

@@ -38,6 +38,7 @@ var goldenEvents = map[string]Event{
 	"credited":             &Credited{Amount: MaxMoney, By: "ops", Reason: "correction"},
 	"debited":              &Debited{Amount: 1, By: "ops", Reason: "correction"},
 	"other_sessions_ended": &OtherSessionsEnded{Session: session(1)},
+	"session_used":         &SessionUsed{Session: session(1)},
 	"key_used":             &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
 }
 

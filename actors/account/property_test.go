@@ -61,6 +61,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"":                 m.check,
 		"Login":            send(m.login),
 		"Logout":           send(func(t *rapid.T) Command { return &Logout{Session: session(m.someSession(t))} }),
+		"UseSession":       send(func(t *rapid.T) Command { return &UseSession{Session: session(m.someSession(t)), Every: 60e6} }),
 		"EndOtherSessions": send(func(t *rapid.T) Command { return &EndOtherSessions{Session: session(m.someSession(t))} }),
 		"ChangeProfile": send(func(t *rapid.T) Command {
 			names := rapid.SampledFrom([]string{"", "a", "b", "zoë"})

@@ -75,6 +75,7 @@ func serveOptions(s *settings) *options {
 	o.money(&s.terms.MaxPayment, "max-payment", 1, account.MaxMoney, "largest payment in BTC, fee included")
 	o.duration(&s.terms.PaymentLifetime, "payment-timeout", time.Second, 30*24*time.Hour, "how long a payment may be paid")
 	o.duration(&s.terms.SessionLifetime, "session-lifetime", time.Second, 30*24*time.Hour, "how long a login lasts")
+	o.duration(&s.terms.SessionIdle, "session-idle", 0, 30*24*time.Hour, "how long a session may go unused before it ends, and at most 5 min more; 0 for as long as a login lasts")
 	o.integer(&s.confirmations, "confirmations", 1, 1000, "blocks that make a payment final")
 	o.integer(&s.maxConnections, "max-connections", 1, 1_000_000, "connections served at once; more are answered 503")
 	o.integer(&s.queue, "queue", 1, 10_000_000, "changes that may wait to be written; more are answered 503")
