@@ -199,6 +199,12 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	visit("POST /api/auth/nonce", signed.call("POST", "/api/auth/nonce", `{"wallet_address":"`+newWallet(t, "contract").address+`"}`), 200,
 		"wallet_address nonce message expires_at")
 
+	issuing := startAPI(t, accessTokens(t))
+	holder := issuing.login("aitbc1wallet_holder")
+	visit("POST /api/auth/access-token", holder.as("POST", "/api/auth/access-token", `{"audience":"https://pool.example"}`), 200,
+		"access_token token_type audience expires_at")
+	visit("GET /.well-known/jwks.json", issuing.call("GET", "/.well-known/jwks.json", ""), 200, "keys")
+
 	for route := range left {
 		if strings.HasPrefix(route, "GET /api/docs") || strings.Contains(route, "/events") || strings.HasSuffix(route, ".csv") || !strings.Contains(route, "/api/") {
 			continue // a page, an asset, a file or a stream, with tests of its own

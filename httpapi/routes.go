@@ -40,6 +40,8 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/api/openapi.json", route{"openapi", public, noRole, true, s.openAPI}},
 
 		{"POST", "/api/auth/nonce", route{"nonce", public, noRole, false, s.nonce}},
+		{"POST", "/api/auth/access-token", route{"access_token", sessionOnly, noRole, false, s.issueAccessToken}},
+		{"GET", "/.well-known/jwks.json", route{"key_set", public, noRole, false, s.keySet}},
 		{"POST", "/api/users/login", route{"login", public, noRole, false, s.login}},
 		{"POST", "/api/users/logout", route{"logout", sessionOnly, noRole, false, s.logout}},
 		{"GET", "/api/users/me", route{"profile", sessionOnly, noRole, false, s.profile}},

@@ -38,8 +38,10 @@ type Config struct {
 	Logins   Logins
 	Limits   Limits
 	TLS      *tls.Config // nil: none
-	Version  string
-	Logger   *slog.Logger
+
+	AccessTokens AccessTokens
+	Version      string
+	Logger       *slog.Logger
 
 	MaxConnections int           // default 16,384; more are answered 503
 	ReadTimeout    time.Duration // for a whole request, so that a slow client holds nothing; default 10 s

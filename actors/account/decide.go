@@ -41,9 +41,9 @@ func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, erro
 	return Decision{Record: Record{User: a.ID, Seq: a.Seq + 1, At: at, Events: events}, N: n}, nil
 }
 
-// mayChange refuses what a user whose account is not active asks for.
-func (a *Account) mayChange() *Error {
-	switch a.Status {
+// MayChange refuses what a user whose account is not active asks for.
+func (s *State) MayChange() *Error {
+	switch s.Status {
 	case Suspended:
 		return refuse(CodeSuspended, "this account is suspended; it can be read, but not changed")
 	case Inactive:
@@ -65,7 +65,7 @@ func (c *Login) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if !a.Exists() {
 		return []Event{&Created{Wallet: c.Wallet, Email: c.Email, Username: c.Username}, login}, 0, nil
 	}
-	if err := a.mayChange(); err != nil {
+	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
 	return []Event{login}, 0, nil
@@ -101,7 +101,7 @@ func (c *UseSession) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 }
 
 func (c *ChangeProfile) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
-	if err := a.mayChange(); err != nil {
+	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
 	e := &ProfileChanged{Email: c.Email, Username: c.Username}
@@ -126,7 +126,7 @@ func (c *SetStatus) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 
 func (c *Deposit) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if c.By == "" {
-		if err := a.mayChange(); err != nil {
+		if err := a.MayChange(); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -145,7 +145,7 @@ func (c *Debit) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 }
 
 func (c *Withdraw) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
-	if err := a.mayChange(); err != nil {
+	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
 	n, err := a.outgoing(c.Amount, c.Fee)
@@ -153,7 +153,7 @@ func (c *Withdraw) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 }
 
 func (c *Sell) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
-	if err := a.mayChange(); err != nil {
+	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
 	n, err := a.outgoing(c.Amount, 0)
@@ -161,7 +161,7 @@ func (c *Sell) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 }
 
 func (c *CreatePayment) decide(a *Account, at Time) ([]Event, uint32, *Error) {
-	if err := a.mayChange(); err != nil {
+	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
 	if open := a.Counts.Of(TypeBuy, Pending); open >= MaxOpenPayments {
@@ -176,7 +176,7 @@ func (c *CreatePayment) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 
 func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if c.By == "" { // the payer, in demo mode
-		if err := a.mayChange(); err != nil {
+		if err := a.MayChange(); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aitbc/exchange/actors/accesstoken"
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/actors/walletproof"
 	"github.com/aitbc/exchange/httpapi"
@@ -42,6 +43,8 @@ type accessSettings struct {
 	proxyHeader    string
 	tlsCert        string
 	tlsKey         string
+	tokenKeyFile   string
+	tokenAudiences string
 }
 
 func (a *accessSettings) options(o *options) {
@@ -59,6 +62,8 @@ func (a *accessSettings) options(o *options) {
 	o.choice(&a.proxyHeader, "trusted-proxy-header", []string{string(throttle.XForwardedFor), string(throttle.Forwarded)}, "header field in which a trusted proxy gives the client's address")
 	o.text(&a.tlsCert, "tls-cert", "file of the TLS certificate and those that signed it (PEM); with -tls-key the service speaks HTTPS; a new one is taken within a minute, and at once on SIGHUP")
 	o.text(&a.tlsKey, "tls-key", "file of the certificate's private key (PEM), which not everybody may read")
+	o.text(&a.tokenKeyFile, "access-token-key-file", "file of the keys that sign access tokens for other services, made if there is none; with -access-token-audiences")
+	o.text(&a.tokenAudiences, "access-token-audiences", "services that users may have access tokens for, separated by commas, such as https://pool.example; without it there are none")
 }
 
 // check finds what no single option shows, and fills in what depends on others.
@@ -80,6 +85,9 @@ func (a *accessSettings) check(listen string, demo bool) error {
 	}
 	if (a.tlsCert == "") != (a.tlsKey == "") {
 		return &usageError{"-tls-cert and -tls-key go together: give both or none"}
+	}
+	if (a.tokenKeyFile == "") != (a.tokenAudiences == "") {
+		return &usageError{"-access-token-key-file and -access-token-audiences go together: give both or none"}
 	}
 	if _, err := a.limits(); err != nil {
 		return err
@@ -176,4 +184,41 @@ func (a *accessSettings) certificate(ctx context.Context, log *slog.Logger) (*tl
 		reloader.Run(ctx, certificateInterval, reload)
 	}()
 	return reloader.TLS(), nil
+}
+
+// rotationInterval is how often the keys of access tokens are looked at.
+const rotationInterval = time.Hour
+
+// accessTokens returns what issues tokens, and rotates its keys until ctx is done.
+func (a *accessSettings) accessTokens(ctx context.Context, listen string, log *slog.Logger) (httpapi.AccessTokens, error) {
+	if a.tokenKeyFile == "" {
+		return httpapi.AccessTokens{}, nil
+	}
+	origins, err := a.origins(listen)
+	if err != nil {
+		return httpapi.AccessTokens{}, err
+	}
+	var audiences []string
+	for audience := range strings.SplitSeq(a.tokenAudiences, ",") {
+		audiences = append(audiences, strings.TrimSpace(audience))
+	}
+	issuer, err := accesstoken.Open(accesstoken.Config{File: a.tokenKeyFile, Issuer: origins[0], Random: rand.Reader, Now: time.Now})
+	if err != nil {
+		return httpapi.AccessTokens{}, fmt.Errorf("-access-token-key-file: %w", err)
+	}
+	go func() {
+		ticker := time.NewTicker(rotationInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				if err := issuer.Rotate(); err != nil {
+					log.Error("the keys of access tokens can't be rotated, keeping those in use", slog.Any("error", err))
+				}
+			}
+		}
+	}()
+	return httpapi.AccessTokens{Issuer: issuer, Audiences: audiences}, nil
 }

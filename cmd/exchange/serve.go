@@ -238,12 +238,16 @@ func (s *settings) server(ctx context.Context, listener net.Listener, exchange *
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := s.access.accessTokens(ctx, listenedOn(s.listen, listener), log)
+	if err != nil {
+		return nil, err
+	}
 	limits, err := s.access.limits()
 	if err != nil {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Limits: limits, TLS: secure, Version: versionString(), Logger: log,
+		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Limits: limits, TLS: secure, AccessTokens: tokens, Version: versionString(), Logger: log,
 		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
 	})
 }

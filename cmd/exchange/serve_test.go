@@ -152,6 +152,7 @@ func TestAWrongOptionIsNamedWithWhatIsAllowed(t *testing.T) {
 	}
 	runExchange(t, nil, "serve", "--min-payment=2", "--max-payment=1").failed(t, 2, `min-payment 2 is more than -max-payment 1`)
 	runExchange(t, nil, "serve", "--tls-key=key.pem").failed(t, 2, `-tls-cert and -tls-key`)
+	runExchange(t, nil, "serve", "--access-token-key-file=keys.json").failed(t, 2, `-access-token-audiences`)
 	runExchange(t, nil, "serve", "--listen=0.0.0.0:0").failed(t, 2, `-public-origin`)
 	runExchange(t, nil, "serve", "--no-such").failed(t, 2, `no-such`)
 	runExchange(t, nil, "serve", "stray").failed(t, 2, `"stray"`)

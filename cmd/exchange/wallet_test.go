@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,6 +67,20 @@ func TestALoginIsSignedWhereverThisIsNoDemo(t *testing.T) {
 	s.mustCall(200, "GET", "/api/users/"+id+"/balance", "", "X-Session-Token", token)
 	if strings.Contains(s.log.String(), "OPEN LOGIN") {
 		t.Errorf("the log says that logins are open:\n%s", s.log)
+	}
+}
+
+func TestTheKeysOfAccessTokensSurviveARestart(t *testing.T) {
+	data := t.TempDir()
+	options := []string{"--demo", "--access-token-key-file", filepath.Join(t.TempDir(), "keys.json"), "--access-token-audiences", "https://pool.example, https://miner.example"}
+	s := startService(t, data, options...)
+	_, token := s.login("aitbc1wallet_holder")
+	s.mustCall(200, "POST", "/api/auth/access-token", `{"audience":"https://miner.example"}`, "X-Session-Token", token)
+	before := s.mustCall(200, "GET", "/.well-known/jwks.json", "").body
+	s.stop()
+	s = startService(t, data, options...)
+	if after := s.mustCall(200, "GET", "/.well-known/jwks.json", "").body; after != before {
+		t.Errorf("the keys are %s, were %s", after, before)
 	}
 }
 
