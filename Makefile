@@ -23,14 +23,18 @@ N ?= 10000
 sim:
 	go test -v -count=1 -run 'TestSimulation$$' -timeout 0 ./actors -histories $(N)
 
-## deps: install Chromium for the browser tests where that is allowed, or say what to install
+## deps: install what the tests need besides Go where that is allowed, or say what to install
 deps:
-	@for browser in "$$EXCHANGE_CHROMIUM" chromium chromium-browser google-chrome; do \
-		if [ -n "$$browser" ] && command -v "$$browser" >/dev/null; then exit 0; fi; \
+	@missing=; \
+	command -v "$$(go env CC)" >/dev/null || missing="$$missing gcc libc6-dev"; \
+	found=; for browser in "$$EXCHANGE_CHROMIUM" chromium chromium-browser google-chrome; do \
+		if test -n "$$browser" && command -v "$$browser" >/dev/null; then found=1; fi; \
 	done; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; then exit 0; fi; \
-	echo "There is no Chromium, so the browser tests will not run. Install it: apt-get install chromium"
+	test -n "$$found" || missing="$$missing chromium"; \
+	if test -z "$$missing"; then exit 0; fi; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; then exit 0; fi; \
+	echo "The tests need:$$missing (the race detector a C compiler, the browser tests Chromium). On Debian, as root: apt-get install$$missing"
 
 ## vendor-check: compare the vendored files with their npm packages (needs npm)
 vendor-check:

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -45,24 +46,38 @@ func (o *openTransactions) count(t account.Type) int {
 	return len(o.byType[t])
 }
 
-// ids returns the pending transactions of a type, oldest first.
-func (o *openTransactions) ids(t account.Type) []account.TransactionID {
-	type entry struct {
-		id account.TransactionID
-		at account.Time
+// openEntry is a pending transaction and when it was made.
+type openEntry struct {
+	at account.Time
+	id account.TransactionID
+}
+
+// order is that of a list: oldest first, and the same every time.
+func (e openEntry) order(other openEntry) int {
+	if c := cmp.Compare(e.at, other.at); c != 0 {
+		return c
 	}
+	if c := slices.Compare(e.id.User[:], other.id.User[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(e.id.N, other.id.N)
+}
+
+// list returns the pending transactions of a type, oldest first.
+func (o *openTransactions) list(t account.Type) []openEntry {
 	o.mu.RLock()
-	entries := make([]entry, 0, len(o.byType[t]))
+	entries := make([]openEntry, 0, len(o.byType[t]))
 	for id, at := range o.byType[t] {
-		entries = append(entries, entry{id, at})
+		entries = append(entries, openEntry{at, id})
 	}
 	o.mu.RUnlock()
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.at != b.at {
-			return int(a.at - b.at)
-		}
-		return slices.Compare(a.id.Append(nil), b.id.Append(nil))
-	})
+	slices.SortFunc(entries, openEntry.order)
+	return entries
+}
+
+// ids returns the pending transactions of a type, oldest first.
+func (o *openTransactions) ids(t account.Type) []account.TransactionID {
+	entries := o.list(t)
 	ids := make([]account.TransactionID, len(entries))
 	for i := range entries {
 		ids[i] = entries[i].id

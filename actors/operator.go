@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/aitbc/exchange/actors/account"
@@ -92,11 +93,22 @@ func (x *Exchange) Users(skip, limit int, status account.Status) (states []*acco
 }
 
 // OpenTransactions returns up to limit pending transactions of a type, oldest
-// first, after the first skip, and how many there are.
-func (x *Exchange) OpenTransactions(t account.Type, skip, limit int) (ids []account.TransactionID, total int) {
-	all := x.open.ids(t)
-	skip = min(skip, len(all))
-	return all[skip:min(len(all), skip+limit)], len(all)
+// first, how many there are, and whether more follow. after is the last one of the
+// page before, which may have ended meanwhile, or the zero value.
+func (x *Exchange) OpenTransactions(t account.Type, after account.TransactionID, limit int) (ids []account.TransactionID, total int, more bool) {
+	all := x.open.list(t)
+	first := 0
+	if last, _, ok := x.Transaction(after); ok {
+		first, _ = slices.BinarySearchFunc(all, openEntry{last.CreatedAt, after}, openEntry.order)
+		if first < len(all) && all[first].id == after {
+			first++
+		}
+	}
+	end := min(len(all), first+limit)
+	for _, e := range all[first:end] {
+		ids = append(ids, e.id)
+	}
+	return ids, len(all), end < len(all)
 }
 
 // Transaction returns a transaction and the state of its user.

@@ -44,7 +44,7 @@ func everything(w *world) string {
 	}
 	out := fmt.Sprintf("%d users %x", len(states), hash.Sum(nil))
 	for _, kind := range []account.Type{account.TypeBuy, account.TypeSell, account.TypeWithdrawal} {
-		ids, total := w.OpenTransactions(kind, 0, 1_000_000)
+		ids, total, _ := w.OpenTransactions(kind, account.TransactionID{}, 1_000_000)
 		out += fmt.Sprint("\n", kind, total, ids)
 	}
 	stats := w.Stats()

@@ -187,7 +187,7 @@ func (s *sim) checkSums() error {
 		}
 	}
 	for _, t := range []account.Type{account.TypeBuy, account.TypeSell, account.TypeWithdrawal} {
-		if _, total := s.x.OpenTransactions(t, 0, 1); total != pending[t] {
+		if _, total, _ := s.x.OpenTransactions(t, account.TransactionID{}, 1); total != pending[t] {
 			return fmt.Errorf("%d open of type %s, want %d", total, t, pending[t])
 		}
 	}

@@ -129,17 +129,30 @@ func (s *Server) adjust(r *request, do func(account.UserID, account.Money, strin
 
 // openTransactions answers with what waits for the operator, oldest first.
 func (s *Server) openTransactions(r *request) error {
-	kind := "withdrawal"
-	limit, cursor := defaultPage, 0
+	kind, cursor := "withdrawal", ""
+	limit := defaultPage
 	if p := decodeQuery(r.ctx.QueryArgs(),
 		enumParam("type", &kind, "withdrawal", "sell", "buy"),
 		intParam("limit", &limit, 1, maxPage),
-		intParam("cursor", &cursor, 1, math.MaxInt32),
+		textParam("cursor", &cursor, 1, maxCursor),
 	); p != nil {
 		return p
 	}
+	var after account.TransactionID
+	if cursor != "" {
+		var err error
+		if after, err = account.ParseTransactionID(cursor); err == nil {
+			_, _, ok := s.exchange.Transaction(after)
+			if !ok {
+				err = errors.New("there is no such transaction")
+			}
+		}
+		if err != nil {
+			return badField("cursor", "want the next_cursor of the page before: %v", err)
+		}
+	}
 	wanted, _ := account.ParseType(kind)
-	ids, total := s.exchange.OpenTransactions(wanted, cursor, limit)
+	ids, total, more := s.exchange.OpenTransactions(wanted, after, limit)
 	b := append(r.body[:0], '{')
 	b = append(appendKey(b, "transactions"), '[')
 	for _, id := range ids {
@@ -149,9 +162,16 @@ func (s *Server) openTransactions(r *request) error {
 	}
 	b = append(b, ']')
 	b = appendUint(b, "total", uint64(total))
-	r.body = append(appendCursor(b, cursor+len(ids), cursor+len(ids) < total), '}')
+	if b = appendKey(b, "next_cursor"); more {
+		b = append(ids[len(ids)-1].Append(append(b, '"')), '"')
+	} else {
+		b = append(b, "null"...)
+	}
+	r.body = append(b, '}')
 	return r.json(fasthttp.StatusOK)
 }
+
+const maxCursor = 64 // characters
 
 func (s *Server) completeTransaction(r *request) error {
 	id, err := r.transactionID()
