@@ -387,6 +387,7 @@ func (s *sim) open(disk *simDisk, now func() int64, next fate) {
 	}
 	terms := actors.DefaultTerms()
 	terms.WithdrawalFee = simFee
+	terms.SessionIdle = 0 // a read would write a record now and then, which the model knows nothing of
 	s.x = actors.New(actors.Config{
 		Journal: s.journal, Terms: terms, Chain: s.chain, Faucet: true, CommandTimeout: simTimeout,
 		PassivateAfter: s.passivate, Random: s.secrets, Fatal: s.fatal,
