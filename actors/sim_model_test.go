@@ -44,6 +44,7 @@ type simCommand struct {
 	session                     *simSession
 	status                      account.Status
 	amount, fee, btc, btcFee    account.Money
+	asked                       account.Money // the price that a buyer names, 0 for none
 	to, notes, hash, by, reason string
 	confirmations               uint32
 	n                           uint32       // the transaction to settle
