@@ -94,6 +94,9 @@ func (s *sim) command() error {
 			c.n = pending[r.IntN(len(pending))]
 		}
 	}
+	if c.by == "chain" && (c.n == 0 || int(c.n) > len(a.transactions)) {
+		return nil // the chain sees no payment before there is one
+	}
 	if c.by == "chain" || r.IntN(3) == 0 {
 		return s.send(u, c, nil)
 	}
