@@ -137,7 +137,7 @@ func TestTheServiceIsLinearizable(t *testing.T) {
 			t.Errorf("there was no %s: the test is too weak", what)
 		}
 	}
-	if len(r.history) < 10*linearRounds*linearClients || snapshots == 0 {
+	if len(r.history) < 5*linearRounds*linearClients || snapshots == 0 {
 		t.Errorf("only %d requests and %d snapshots: the test is too weak", len(r.history), snapshots)
 	}
 }
