@@ -171,6 +171,11 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 		}
 		s.finish(r, time.Since(start))
 	}()
+	if ambiguous(&ctx.Request.Header) {
+		ctx.SetConnectionClose()
+		r.refuse(malformedRequest())
+		return
+	}
 	matched, captures, missed := s.routes.lookup(ctx.Method(), ctx.URI().PathOriginal())
 	switch {
 	case missed != nil && string(ctx.Method()) == fasthttp.MethodOptions && missed.Status == fasthttp.StatusMethodNotAllowed:
@@ -287,7 +292,7 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 		r.refuse(&Problem{Status: fasthttp.StatusRequestTimeout, Code: "timeout", Title: "Request timeout",
 			Detail: "the request did not arrive within " + s.cfg.ReadTimeout.String()})
 	default:
-		r.refuse(&Problem{Status: fasthttp.StatusBadRequest, Code: "malformed", Title: "Malformed request", Detail: "this is not a valid HTTP/1.1 request"})
+		r.refuse(malformedRequest())
 	}
 	ctx.SetConnectionClose()
 	s.finish(r, 0)

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -97,6 +99,28 @@ func TestOnlyATrustedProxysWordIsTakenForAnAddress(t *testing.T) {
 		if status, _ := l.from(c.forwarded, "GET", ratesPath, "", ""); status != c.want {
 			t.Errorf("from %q: %d, want %d", c.forwarded, status, c.want)
 		}
+	}
+}
+
+func TestAClientDoesNotSpeakAfterTheProxy(t *testing.T) {
+	proxies, err := throttle.ParseProxies(throttle.XForwardedFor, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := startLive(t, t.TempDir(), limited(func(c *Limits) { c.Address, c.Proxies = slow("address", 1), proxies }))
+	if status, _ := l.from("192.0.2.1", "GET", ratesPath, "", ""); status != 200 {
+		t.Fatalf("status %d", status)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(l.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /api/users/login HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Forwarded-For: 192.0.2.77\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || response.StatusCode != 400 {
+		t.Errorf("an address in a trailer is answered %v, %v", response, err)
 	}
 }
 
