@@ -16,12 +16,11 @@ import (
 // routes are those of the OpenAPI document, which is held to the table of routes, so a
 // new route without a row here fails.
 
-// persona is who sends a request, and where its paths point to.
+// persona is who sends a request.
 type persona struct {
 	name   string
 	header string // name of the header field with the credential
 	value  string
-	own    bool // the paths point to what is the persona's own, otherwise to the victim's
 }
 
 // row is what each persona is answered. out is for whoever has no live credential: no

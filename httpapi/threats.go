@@ -1,0 +1,105 @@
+/*
+# Threats
+
+Who attacks what, what stops them, and the test that shows it. In brackets stands the
+chapter of OWASP ASVS 5.0 that asks for it. TestTheThreatModelNamesTestsThatExist
+keeps the names true.
+
+A stranger who knows a wallet's address, and addresses are public, wants its account
+[V6]:
+  - A login takes the wallet's signature of a text made for it, with its origin, chain,
+    nonce and time. Forged, replayed, expired, another origin's, malleable and truncated
+    proofs have one answer, and nothing is looked up before a proof is good.
+    TestASignedLoginIsTheWalletsOwnersAlone, TestForgedEthereumSignaturesAreRefused,
+    TestForgedBitcoinSignaturesAreRefused, TestOfManyReplaysAtOnceOneSucceeds.
+  - A page on another address gets a signature for that address alone, which is in the
+    text that the wallet shows. TestAProofHoldsForItsWalletOriginAndTimeOnly.
+  - In demo mode, and with --auth open, an address is all that it takes. The log and the
+    page say so. TestALoginIsSignedWhereverThisIsNoDemo,
+    TestDemoModeIsOffBeyondLoopbackUnlessAskedForByName.
+
+A guesser tries tokens, keys and logins by the million [V6, V7]:
+  - Tokens are 256 random bits, kept as hashes and compared in constant time; whatever is
+    wrong with one, the answer and its work are the same.
+    TestATokenThatIsNotLiveIsRefusedAlikeWhoeverItsUser,
+    TestATokenIsCheckedAlikeWhoeverItsUser.
+  - Each address has so many requests and few logins. A guesser can't use up the logins
+    of who is guessed at. TestGuessesAreLimitedAndLockNobodyOut,
+    TestAnAddressThatAsksTooOftenIsToldWhenToComeBack, TestMemoryIsBounded.
+  - A forged X-Forwarded-For, also behind a trusted proxy's, is no other address.
+    TestOnlyATrustedProxysWordIsTakenForAnAddress, TestAClientDoesNotSpeakAfterTheProxy.
+
+A thief has a session's token [V7]:
+  - It ends after 24 hours, after 8 unused, at a logout, and when its owner ends it from
+    another session; at once, and also after a restart.
+    TestASessionThatGoesUnusedEnds, TestALoggedOutTokenIsDeadAlsoAfterARestart,
+    TestAUserSeesTheirSessionsAndEndsOneOrAllOthersForGood.
+  - It is never in a URL, a cookie or the log. TestLogLinesAreJSONAndHoldNoSecret,
+    TestEveryRouteAnswersEverybodyAsTheTableSays.
+  - Until a second factor is asked for, the thief can withdraw. See the end.
+
+A user reaches for what is another's [V8]:
+  - Whose something is is compared with the session's user, and what is another's is
+    refused like what is nobody's. TestWhatIsAnothersIsRefusedLikeWhatIsNobodys,
+    TestEveryRouteAnswersEverybodyAsTheTableSays, TestAStreamIsItsOwnersOnly.
+  - A suspended user reads and changes nothing.
+    TestASuspendedUserReadsAndChangesNothing.
+  - A user can't spend what is not there, by racing, retrying or rounding [V2].
+    TestConcurrentWithdrawalsOfTheWholeBalanceHaveOneSuccess,
+    TestOneKeyUsedAtOnceMovesValueOnce, TestAnAmountIsAnExactNumberAboveZero.
+
+An operator does more than they are there for, or loses a key [V8]:
+  - A key has a role, and every route of operators its least one; what a key does is in
+    the account's events with its name. TestEveryRouteAnswersEverybodyAsTheTableSays,
+    TestALineOfTheKeyFileGivesARoleOrMakesAnAdmin,
+    TestEveryOperatorActionIsAnEventWithWhoAndWhy.
+  - Keys are in a file or a variable, never in an argument, and kept as hashes.
+
+A page of another origin uses a user's browser [V3]:
+  - There are no cookies, so nothing goes along by itself, and no answer allows another
+    origin. Pages load nothing from elsewhere and stand in no frame.
+    TestEveryRouteAnswersEverybodyAsTheTableSays,
+    TestAPageHasAPolicyThatLetsNothingInFromElsewhere,
+    TestThePagesHaveNothingInlineAndReferToFilesThatExist.
+
+Somebody on the way reads or changes what is sent [V12]:
+  - TLS 1.2 or 1.3 with forward secrecy, here or at a proxy.
+    TestOldVersionsOfTLSAreRefused, TestTheServiceIsTheSameThroughTLS,
+    TestSIGHUPTakesANewCertificate.
+
+A client sends what two programs read in two ways, or what breaks one [V1, V4]:
+  - A request that a proxy may have read otherwise is refused, and its connection closed.
+    TestARequestHasOneReadingOrNone.
+  - Bodies, headers, paths and JSON have limits and one form.
+    TestABodyOver64KiBIsTooLarge, TestAHeaderOver8KiBIsTooLarge,
+    TestAPathIsTakenAsItCame, TestNestedOrBrokenTextIsRefusedUnread,
+    TestABodyIsOneKnownObjectAndNothingElse.
+  - Nothing of a request becomes a header, a line of the log or a formula.
+    TestNothingOfARequestBecomesAHeaderOrALineOfTheLog, TestNoCellIsTakenForAFormula.
+
+A flood, or clients that hold on to what they have [V4]:
+  - Connections, streams, queues and phases of a connection are bounded; slow and idle
+    clients hold up nobody. TestThousandsOfIdleAndSlowConnectionsHoldNobodyUp,
+    TestASlowClientIsEndedAndHoldsNobodyUp, TestASlowClientIsEndedThroughTLSToo,
+    TestConnectionsBeyondTheLimitAreRefused, TestAFullQueueIsA503ThatChangesNothing.
+  - A flood that fills the line has to be met before it gets here.
+
+Another service, or who steals from it, uses what a user showed it [V9]:
+  - An access token is for one service and a few minutes, and opens nothing here.
+    TestAnotherServiceKnowsAUserByAnAccessToken, TestForgedTokensAreRefused,
+    TestATokenIsValidForItsAudienceAndTime.
+
+# What is open
+
+  - There is no second factor: who has a session or a wallet's key has all of the account.
+    There is none for operators either.
+  - A withdrawal goes to any address, of any amount, at once, by one operator's word:
+    no address book, no daily limit, no four eyes.
+  - Who can write to the log's files can make history. The checks of verify find damage,
+    not a forger who computes them anew; the audit chain is not kept yet.
+  - Nobody is told by e-mail of a login or a withdrawal.
+  - Wallets that are programs on a chain (EIP-1271) can't log in.
+  - A restart forgets the limits' counts, and the nonces that were given out.
+  - Nothing of the data directory is encrypted; it holds no key or token, but who has what.
+*/
+package httpapi
