@@ -30,7 +30,8 @@ type FollowerConfig struct {
 	// blocks of the last Tip facts. MaxReorg+1 of them are of use. Empty: none was.
 	Trail []Ref
 	// Outputs are the known outputs that a reorganisation could still take back:
-	// of the last MaxReorg blocks, or with a zero Block, of the mempool.
+	// of the last MaxReorg blocks, or with a zero Block, of the mempool. Is one in a
+	// block beside Trail, all blocks of Trail are read again.
 	Outputs []InBlock
 	// MaxReorg is how many blocks may be taken back. Default DefaultMaxReorg.
 	MaxReorg int
@@ -86,7 +87,33 @@ func NewFollower(cfg FollowerConfig) *Follower {
 	for _, o := range cfg.Outputs {
 		f.know(o)
 	}
+	if len(f.limbo) > 0 {
+		f.readAgain()
+	}
 	return f
+}
+
+// readAgain takes back all of the trail that a reorganisation could. An output in a
+// block beside the trail says that the facts of blocks were written in part: where
+// the output was before is not known any more, and if the old branch has won since,
+// it is in a block of the trail, which would not be read again.
+func (f *Follower) readAgain() {
+	if len(f.trail) == 0 {
+		return
+	}
+	if f.isStart() {
+		f.rewind(0)
+		return
+	}
+	// The one block that is left must still tell this chain from another one.
+	f.start = min(f.start, f.trail[0].Height-1)
+	f.rewind(1)
+}
+
+// isStart says whether nothing was followed before the trail, so that a fork may lie
+// before all of it.
+func (f *Follower) isStart() bool {
+	return f.trail[0].Height <= f.start && len(f.trail) <= f.maxReorg
 }
 
 // know takes over an output from before the start.
@@ -150,6 +177,9 @@ func (f *Follower) Next(tip Ref) (Step, int32) {
 		return StepWait, 0
 	case tip == top:
 		f.probe = 0
+		if top.Height < f.settleAt {
+			return StepWait, 0 // what is missing may be in a block that it will have again
+		}
 		return StepMempool, 0
 	case f.probe > 0:
 		return StepHash, f.trail[f.probe-1].Height
@@ -172,10 +202,10 @@ func (f *Follower) HashAt(height int32, hash chainhash.Hash) error {
 	if f.probe--; f.probe > 0 {
 		return nil
 	}
-	if first := f.trail[0]; first.Height > f.start || len(f.trail) > f.maxReorg {
-		return fmt.Errorf("%w, from block %v to %v", ErrForkTooDeep, first, f.Tip())
+	if !f.isStart() {
+		return fmt.Errorf("%w, from block %v to %v", ErrForkTooDeep, f.trail[0], f.Tip())
 	}
-	f.rewind(0) // nothing was followed before the trail
+	f.rewind(0)
 	return nil
 }
 
@@ -263,8 +293,13 @@ func (f *Follower) forget() {
 // Mempool says which transactions are in the node's mempool while tip is its tip.
 // It returns those that PoolTx wants to see.
 func (f *Follower) Mempool(tip Ref, ids []chainhash.Hash) (unknown []chainhash.Hash) {
-	if tip != f.Tip() || f.settleAt != 0 {
+	if tip != f.Tip() {
 		return nil // what is missing may be in a block that has not been read
+	}
+	// A start may find the trail at the node's tip, and an output in a block beside it:
+	// nobody must wait for the next block to take that back.
+	if f.settle(); f.settleAt != 0 {
+		return nil
 	}
 	present := make(map[chainhash.Hash]struct{}, len(ids))
 	for _, id := range ids {

@@ -140,25 +140,6 @@ func TestFollowerHoldsItsFactsUntilTheNewBranchIsAsHigh(t *testing.T) {
 	wantFacts(t, f, "tip 2", "block 0@3", "tip 3", "tip 4")
 }
 
-func TestFollowerTakesBackABlockThatWasHalfWritten(t *testing.T) {
-	m, f := following(t)
-	m.pay(script(0))
-	m.mine(1)
-	mustSync(t, m, f)
-	written := newLedger()
-	written.trail = append(written.trail, m.ref(1))
-	written.take(f.Facts()[:1]) // the payment at 2, and not the tip
-
-	f = NewFollower(written.config(FollowerConfig{Network: Regtest, Start: 1}))
-	f.Watch(script(0))
-	m.reorganise(1)
-	mustSync(t, m, f) // the mempool has it, but what block 2 has is not known
-	wantFacts(t, f)
-	m.mine(0)
-	mustSync(t, m, f)
-	wantFacts(t, f, "removed 0@2", "tip 2", "seen 0")
-}
-
 func TestFollowerWaitsForANodeThatComesBackEmpty(t *testing.T) {
 	m, f := following(t)
 	m.pay(script(0))
