@@ -95,7 +95,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		cfg.Timeout = 30 * time.Second
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: cfg.Timeout}
+		cfg.Transport = &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}
 	}
 	return &Node{
 		network: cfg.Network, url: u.String(), user: cfg.User, passFile: cfg.PassFile, timeout: cfg.Timeout,
