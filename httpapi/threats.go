@@ -12,10 +12,11 @@ A stranger who knows a wallet's address, and addresses are public, wants its acc
     proofs have one answer, and nothing is looked up before a proof is good.
     TestASignedLoginIsTheWalletsOwnersAlone, TestForgedEthereumSignaturesAreRefused,
     TestForgedBitcoinSignaturesAreRefused, TestOfManyReplaysAtOnceOneSucceeds.
-  - A page on another address gets a signature for that address alone, which is in the
-    text that the wallet shows. TestAProofHoldsForItsWalletOriginAndTimeOnly.
-  - In demo mode, and with --auth open, an address is all that it takes. The log and the
-    page say so. TestALoginIsSignedWhereverThisIsNoDemo,
+  - What a wallet signs for another address is of no use here. A page that hands on our
+    own text is found out by who reads the address in it, which wallets compare with the
+    page's. TestAProofHoldsForItsWalletOriginAndTimeOnly.
+  - In demo mode, and with --auth open, an address is all that it takes. The log says so,
+    and in demo mode the page. TestALoginIsSignedWhereverThisIsNoDemo,
     TestDemoModeIsOffBeyondLoopbackUnlessAskedForByName.
 
 A guesser tries tokens, keys and logins by the million [V6, V7]:
@@ -42,7 +43,7 @@ A user reaches for what is another's [V8]:
   - Whose something is is compared with the session's user, and what is another's is
     refused like what is nobody's. TestWhatIsAnothersIsRefusedLikeWhatIsNobodys,
     TestEveryRouteAnswersEverybodyAsTheTableSays, TestAStreamIsItsOwnersOnly.
-  - A suspended user reads and changes nothing.
+  - A suspended user may read, and changes nothing.
     TestASuspendedUserReadsAndChangesNothing.
   - A user can't spend what is not there, by racing, retrying or rounding [V2].
     TestConcurrentWithdrawalsOfTheWholeBalanceHaveOneSuccess,
