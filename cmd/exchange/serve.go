@@ -46,6 +46,7 @@ type settings struct {
 	requestTimeout  time.Duration
 	commandTimeout  time.Duration
 	snapshotBytes   int
+	segmentBytes    int
 	passivateAfter  time.Duration
 	profileListen   string
 	access          accessSettings
@@ -56,7 +57,7 @@ func serveOptions(s *settings) *options {
 		listen: "127.0.0.1:8080", data: "./data", demo: "auto", demoConfirm: 5 * time.Second,
 		logLevel: "info", logFormat: "text", terms: actors.DefaultTerms(),
 		maxConnections: 16_384, queue: 65_536, requestTimeout: 10 * time.Second, commandTimeout: 10 * time.Second,
-		snapshotBytes: 256 << 20, passivateAfter: time.Minute,
+		snapshotBytes: 256 << 20, segmentBytes: 20 << 20, passivateAfter: time.Minute,
 	}
 	s.confirmations = int(s.terms.Confirmations)
 	o := newOptions("serve", "Run the service until SIGTERM or SIGINT. The operator's key is read from the\nfile named by --operator-key-file, or from "+operatorKeyVariable+".")
@@ -83,6 +84,7 @@ func serveOptions(s *settings) *options {
 	o.duration(&s.commandTimeout, "command-timeout", time.Millisecond, time.Hour, "how long a request waits for its change to be durable")
 	o.text(&s.profileListen, "profile-listen", "loopback address to serve Go's profiles on (/debug/pprof/); off when not given")
 	o.integer(&s.snapshotBytes, "snapshot-bytes", 0, 1<<40, "bytes that the log grows by before a snapshot is taken; 0 takes none but on SIGUSR1 and for the operator")
+	o.integer(&s.segmentBytes, "segment-bytes", 1<<10, 1<<30, "size at which a file of the log ends and the next begins; the last is held in memory, and a snapshot leaves room for one on the disk")
 	o.duration(&s.passivateAfter, "passivate-after", time.Millisecond, 24*time.Hour, "how long a user is idle before the memory to serve them is given back")
 	return o
 }
@@ -159,7 +161,7 @@ func serve(args []string, env func(string) string, stdout, stderr io.Writer) err
 // run serves until ctx is done or the journal fails. bar is where recovery shows
 // how far it is, nil for log lines.
 func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKey, bar io.Writer, log *slog.Logger) (err error) {
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: s.data, Logger: log})
+	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: s.data, SegmentBytes: s.segmentBytes, Logger: log})
 	if err != nil {
 		return err
 	}
