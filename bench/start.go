@@ -51,7 +51,7 @@ func startTime(args []string) error {
 	}
 	slices.SortFunc(all, func(a, b started) int { return int((a.Seconds - b.Seconds) * 1e6) })
 	m := all[len(all)/2]
-	fmt.Printf("\n%d accounts with %d transactions: %.0f bytes of live heap an account, its transactions included\n",
+	fmt.Printf("\n%d accounts with %d transactions: %.0f bytes of heap an account, its transactions and some garbage included\n",
 		m.Accounts, m.Transactions, float64(m.Heap)/float64(max(m.Accounts, 1)))
 	return json.NewEncoder(os.Stdout).Encode(m)
 }

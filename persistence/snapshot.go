@@ -102,7 +102,7 @@ func (j *Journal) giveUp(ctx context.Context) error {
 			old = append(old, names[i])
 			continue
 		}
-		snapshot, err := openSnapshot(j.cfg.Snapshots, j.claim.Shard, names[i], 1)
+		snapshot, err := openSnapshotGently(j.cfg.Snapshots, j.claim.Shard, names[i], 1, func() { time.Sleep(time.Millisecond) })
 		if err != nil {
 			j.cfg.Logger.Error("a snapshot can't be read", slog.String("error", err.Error()))
 			old = append(old, names[i])

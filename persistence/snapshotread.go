@@ -109,6 +109,12 @@ type blockPlace struct {
 
 // openSnapshot opens a snapshot and checks all of it. Its error names it.
 func openSnapshot(store readableSnapshots, shard uint16, next uint64, workers int) (*openedSnapshot, error) {
+	return openSnapshotGently(store, shard, next, workers, func() {})
+}
+
+// openSnapshotGently is openSnapshot that calls rest after each block, which may
+// take a while where others need the processor more.
+func openSnapshotGently(store readableSnapshots, shard uint16, next uint64, workers int, rest func()) (*openedSnapshot, error) {
 	in, err := store.OpenSnapshot(next)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %d: %w", next, err)
@@ -116,7 +122,10 @@ func openSnapshot(store readableSnapshots, shard uint16, next uint64, workers in
 	s := &openedSnapshot{in: in, info: SnapshotInfo{Shard: shard, Next: next, Bytes: in.Size()}}
 	err = s.findBlocks()
 	if err == nil {
-		err = s.eachBlock(workers, func(int, blockHeader, []byte) error { return nil })
+		err = s.eachBlock(workers, func(int, blockHeader, []byte) error {
+			rest()
+			return nil
+		})
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", in.Name(), err), in.Close())
