@@ -131,7 +131,12 @@ func (c *Deposit) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 		}
 	}
 	n, err := a.incoming(c.Amount)
-	return []Event{&Deposited{Amount: c.Amount, By: c.By}}, n, err
+	d := &struct { // one allocation for the hottest event and the list that holds it
+		event Deposited
+		list  [1]Event
+	}{event: Deposited{Amount: c.Amount, By: c.By}}
+	d.list[0] = &d.event
+	return d.list[:], n, err
 }
 
 func (c *Credit) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
