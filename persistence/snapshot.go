@@ -102,7 +102,7 @@ func (j *Journal) giveUp(ctx context.Context) error {
 			old = append(old, names[i])
 			continue
 		}
-		snapshot, err := openSnapshotGently(j.cfg.Snapshots, j.claim.Shard, names[i], 1, func() { time.Sleep(time.Millisecond) })
+		snapshot, err := openSnapshotGently(j.cfg.Snapshots, j.claim.Shard, names[i], 1, restAfter(300*time.Microsecond, time.Millisecond))
 		if err != nil {
 			j.cfg.Logger.Error("a snapshot can't be read", slog.String("error", err.Error()))
 			old = append(old, names[i])
@@ -125,6 +125,18 @@ func (j *Journal) giveUp(ctx context.Context) error {
 		return fmt.Errorf("truncate the log: %w", err)
 	}
 	return nil
+}
+
+// restAfter returns a function that rests when there was so much work since it
+// did so last.
+func restAfter(work, rest time.Duration) func() {
+	begun := time.Now()
+	return func() {
+		if time.Since(begun) > work {
+			time.Sleep(rest)
+			begun = time.Now()
+		}
+	}
 }
 
 // snapshotEncoder makes blocks of entries.
