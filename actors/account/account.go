@@ -50,10 +50,13 @@ type State struct {
 
 	Balance Money // what the user owns, held or not
 	Held    Money // the part of Balance that pending sales and withdrawals have claimed
+	Frozen  Money // what was credited for payments that the chain took back
 
 	Sessions []Session // oldest first; replaced, never written
 	History  History
 	Counts   Counts
+
+	Trail *Trail // of the system account: the place in the chain; nil for all others
 
 	keys []keyUse // idempotency keys, oldest first; replaced or appended to
 }
@@ -74,8 +77,11 @@ func (c *Counts) Of(t Type, s TransactionStatus) uint32 {
 	return n
 }
 
-// Available is what the user may spend: Balance less Held.
+// Available is what nothing pending has claimed: Balance less Held.
 func (s *State) Available() Money { return s.Balance - s.Held }
+
+// Spendable is what the user may take out: what is available, less Frozen.
+func (s *State) Spendable() Money { return max(0, s.Available()-s.Frozen) }
 
 // HasSession reports whether hash names a session that is live at now, and when it
 // was used as far as is written down. Its time does not depend on which session, if

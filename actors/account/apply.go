@@ -146,6 +146,19 @@ func (e *PaymentCreated) apply(a *Account, at Time) error {
 	}, at)
 }
 
+func (e *PaymentAddressed) apply(a *Account, at Time) error {
+	if e.Amount <= 0 {
+		return fmt.Errorf("payment for %s", e.Amount)
+	}
+	return a.add(Transaction{
+		Type: TypeBuy, Status: Pending, Amount: e.Amount,
+		Detail: &Detail{
+			To: e.Address, BTC: e.BTC, BTCFee: e.BTCFee, ExpiresAt: e.ExpiresAt, Notes: e.Notes,
+			Derived: true, Index: e.Index,
+		},
+	}, at)
+}
+
 func (e *TxCompleted) apply(a *Account, at Time) error {
 	t, err := a.pending(e.N)
 	if err != nil {
@@ -222,8 +235,8 @@ func (a *Account) addIncoming(t Transaction, at Time) error {
 }
 
 func (a *Account) addHeld(t Transaction, at Time) error {
-	if total, ok := t.Amount.Add(t.Fee); !ok || t.Amount <= 0 || t.Fee < 0 || total > a.Available() {
-		return fmt.Errorf("%s of %s and fee %s with %s available", t.Type, t.Amount, t.Fee, a.Available())
+	if total, ok := t.Amount.Add(t.Fee); !ok || t.Amount <= 0 || t.Fee < 0 || total > a.Spendable() {
+		return fmt.Errorf("%s of %s and fee %s with %s available", t.Type, t.Amount, t.Fee, a.Spendable())
 	}
 	a.Held += t.debit()
 	return a.add(t, at)

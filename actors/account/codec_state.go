@@ -27,11 +27,20 @@ import (
 //	keys      count, then for each: key and fingerprint (16 bytes each), time
 //	          (signed), number of the transaction
 //
+// Version 3 is that of the system account, which has after the keys:
+//
+//	trail     height of the first block, time of the last (signed), count,
+//	          and each block's hash (32 bytes)
+//
 // Version 1 had no time of use, and a session is taken for unused since it was
 // created, as it is by who reads the records of that time. A later version reads
 // every earlier one; testdata/state_v1 and state_v2 hold the proof.
 func (s *State) AppendState(dst []byte) []byte {
-	dst = append(dst, stateVersion)
+	if s.Trail == nil {
+		dst = append(dst, stateVersion)
+	} else {
+		dst = append(dst, stateVersionTrail)
+	}
 	dst = append(dst, s.ID[:]...)
 	dst = binary.AppendUvarint(dst, s.Seq)
 	dst = appendString(dst, s.Wallet)
@@ -66,12 +75,16 @@ func (s *State) AppendState(dst []byte) []byte {
 		dst = binary.AppendVarint(dst, int64(use.at))
 		dst = binary.AppendUvarint(dst, uint64(use.n))
 	}
+	if s.Trail != nil {
+		dst = s.Trail.append(dst)
+	}
 	return dst
 }
 
 const (
-	stateVersion       = 2
 	stateVersionNoUses = 1 // sessions without a time of use
+	stateVersion       = 2
+	stateVersionTrail  = 3 // the system account's
 )
 
 // StateHash is the SHA-256 of AppendState.
@@ -86,8 +99,8 @@ var ErrState = errors.New("not a valid account state")
 func DecodeState(b []byte) (*State, error) {
 	in := reader{b: b}
 	version := in.byte()
-	if in.err == nil && version != stateVersion && version != stateVersionNoUses {
-		return nil, fmt.Errorf("%w: version %d, this program reads versions %d and %d", ErrState, version, stateVersionNoUses, stateVersion)
+	if in.err == nil && (version < stateVersionNoUses || version > stateVersionTrail) {
+		return nil, fmt.Errorf("%w: version %d, this program reads versions %d to %d", ErrState, version, stateVersionNoUses, stateVersionTrail)
 	}
 	s := &State{}
 	copy(s.ID[:], in.take(len(s.ID)))
@@ -101,6 +114,9 @@ func DecodeState(b []byte) (*State, error) {
 	s.readSessions(&in, version)
 	s.readHistory(&in)
 	s.readKeys(&in)
+	if version == stateVersionTrail {
+		s.Trail = readTrail(&in)
+	}
 	switch {
 	case in.err != nil:
 	case len(in.b) != 0:
@@ -182,6 +198,7 @@ func (s *State) readHistory(r *reader) {
 		}
 		left -= n
 	}
+	s.Frozen = sum.frozen
 	if sum.balance != s.Balance || sum.held != s.Held || s.Held > s.Balance {
 		r.fail(fmt.Sprintf("balance %s and holds of %s, the history comes to %s and %s", s.Balance, s.Held, sum.balance, sum.held))
 	}
@@ -191,6 +208,7 @@ func (s *State) readHistory(r *reader) {
 type chunkSum struct {
 	counts        *Counts
 	balance, held Money
+	frozen        Money
 	latest        Time // creation of the last transaction
 	updated       Time // of the account: nothing is newer
 	any           bool
@@ -223,7 +241,7 @@ func (c *chunkSum) add(r *reader, chunk []byte, n int) {
 		case i == 0 && v.CreatedAt != base, c.any && v.CreatedAt < c.latest, v.CreatedAt > c.updated:
 			r.fail("a transaction's time is not in order")
 		default:
-			c.count(&v.Transaction)
+			c.count(&v)
 			continue
 		}
 		return
@@ -233,7 +251,8 @@ func (c *chunkSum) add(r *reader, chunk []byte, n int) {
 	}
 }
 
-func (c *chunkSum) count(t *Transaction) {
+func (c *chunkSum) count(t *packedView) {
+	c.frozen += t.frozen()
 	c.any, c.latest = true, t.CreatedAt
 	c.counts[t.Type][t.Status]++
 	switch {
@@ -242,7 +261,7 @@ func (c *chunkSum) count(t *Transaction) {
 	case t.Status == Completed && t.debit() != 0:
 		c.balance -= t.debit()
 	case t.Status == Completed:
-		c.balance += t.Amount
+		c.balance += t.incoming()
 	}
 }
 

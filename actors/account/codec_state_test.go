@@ -50,6 +50,20 @@ func goldenStates(t testing.TB) map[string]*State {
 	do(t, a, login(2, start), start+1)
 	do(t, a, &UseSession{Session: session(1), Every: 300e6}, start+300e6)
 	states["used"] = &a.State // not in state_v1
+
+	a = opened(t, 5*Unit)
+	n := do(t, a, &CreatePayment{Amount: Unit, BTC: 100, Address: "bc1q", Derived: true, Index: 3, Lifetime: 1e9}, start)
+	do(t, a, &ConfirmOutput{N: n, Out: outA, BTC: 120, Height: 5, Block: ChainHash{5}, At: start}, start)
+	do(t, a, &SeeOutput{N: n, Out: outB, BTC: 1, At: start + 1}, start+2)
+	do(t, a, &SettlePayment{N: n, Due: Unit, Outs: []Outpoint{outA}}, start+2)
+	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 20}, start+2)
+	do(t, a, &RemoveOutput{N: n, Out: outA, Height: 5, Block: ChainHash{5}}, start+3)
+	do(t, a, &SettlePayment{N: n}, start+3)
+	states["received"] = &a.State
+
+	a = New(SystemID)
+	do(t, a, &AdvanceChain{Blocks: Trail{First: 7, Hashes: []ChainHash{{1}, {2}}, Time: start}}, start)
+	states["system"] = &a.State
 	return states
 }
 
@@ -99,7 +113,7 @@ func TestStatesOfVersionTwoAreReadAndWrittenForEver(t *testing.T) {
 
 func TestStatesOfVersionOneAreReadForEver(t *testing.T) {
 	for name, want := range goldenStates(t) {
-		if name == "used" {
+		if name == "used" || name == "received" || name == "system" {
 			continue
 		}
 		got, err := DecodeState(goldenStateOf(t, "state_v1", name))

@@ -84,6 +84,8 @@ type CreatePayment struct {
 	BTC      Money // satoshi to pay, fee included
 	BTCFee   Money
 	Address  string
+	Derived  bool   // Address is the one at Index of the exchange's extended public key
+	Index    uint32 // never that of another payment
 	Lifetime time.Duration
 	Notes    string
 }

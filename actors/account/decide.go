@@ -17,7 +17,7 @@ type Decision struct {
 // record.
 func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, error) {
 	at := max(now, a.UpdatedAt)
-	if _, opens := c.(*Login); !a.Exists() && !opens {
+	if !a.Exists() && !opens(c) {
 		return Decision{}, refuse(CodeNotFound, "there is no account %s", a.ID)
 	}
 	if idem != nil {
@@ -39,6 +39,15 @@ func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, erro
 		events = append(events, &KeyUsed{Key: idem.Key, Fingerprint: idem.Fingerprint, N: n})
 	}
 	return Decision{Record: Record{User: a.ID, Seq: a.Seq + 1, At: at, Events: events}, N: n}, nil
+}
+
+// opens reports whether c may be an account's first command.
+func opens(c Command) bool {
+	switch c.(type) {
+	case *Login, *AdvanceChain:
+		return true
+	}
+	return false
 }
 
 // MayChange refuses what a user whose account is not active asks for.
@@ -145,7 +154,7 @@ func (c *Credit) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 }
 
 func (c *Debit) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
-	n, err := a.outgoing(c.Amount, 0)
+	n, err := a.outgoing(c.Amount, 0, a.Available())
 	return []Event{&Debited{Amount: c.Amount, By: c.By, Reason: c.Reason}}, n, err
 }
 
@@ -153,7 +162,7 @@ func (c *Withdraw) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
-	n, err := a.outgoing(c.Amount, c.Fee)
+	n, err := a.outgoing(c.Amount, c.Fee, a.Spendable())
 	return []Event{&WithdrawalRequested{Amount: c.Amount, Fee: c.Fee, To: c.To}}, n, err
 }
 
@@ -161,7 +170,7 @@ func (c *Sell) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
-	n, err := a.outgoing(c.Amount, 0)
+	n, err := a.outgoing(c.Amount, 0, a.Spendable())
 	return []Event{&SaleRequested{Amount: c.Amount, BTC: c.BTC, BTCFee: c.BTCFee, Address: c.Address}}, n, err
 }
 
@@ -173,6 +182,12 @@ func (c *CreatePayment) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, refuse(CodeTooManyPayments, "%d payments are open, the most there can be; pay one or let it expire", open)
 	}
 	n, err := a.incoming(c.Amount)
+	if c.Derived {
+		return []Event{&PaymentAddressed{
+			Amount: c.Amount, BTC: c.BTC, BTCFee: c.BTCFee,
+			Index: c.Index, Address: c.Address, ExpiresAt: at.Add(c.Lifetime), Notes: c.Notes,
+		}}, n, err
+	}
 	return []Event{&PaymentCreated{
 		Amount: c.Amount, BTC: c.BTC, BTCFee: c.BTCFee,
 		Address: c.Address, ExpiresAt: at.Add(c.Lifetime), Notes: c.Notes,
@@ -259,15 +274,15 @@ func (a *Account) canGrow(amount Money) *Error {
 	return nil
 }
 
-// outgoing checks that amount + fee is available, and returns the transaction's
-// number.
-func (a *Account) outgoing(amount, fee Money) (uint32, *Error) {
+// outgoing checks that amount + fee is no more than what there is for it, and
+// returns the transaction's number.
+func (a *Account) outgoing(amount, fee, available Money) (uint32, *Error) {
 	if amount <= 0 || fee < 0 {
 		panic("account: an amount or fee that is not positive: " + amount.String() + ", " + fee.String())
 	}
 	total, ok := amount.Add(fee)
-	if !ok || total > a.Available() {
-		return 0, refuse(CodeInsufficientFunds, "%s and a fee of %s are more than the %s available", amount, fee, a.Available())
+	if !ok || total > available {
+		return 0, refuse(CodeInsufficientFunds, "%s and a fee of %s are more than the %s available", amount, fee, available)
 	}
 	return a.next()
 }

@@ -72,7 +72,18 @@ const (
 	kindOtherSessionsEnded  kind = 15
 	kindSessionUsed         kind = 16
 
-	numKinds = 17
+	// 56 to 79 are what the chain shows of payments.
+	kindPaymentAddressed kind = 56
+	kindOutputSeen       kind = 57
+	kindOutputConfirmed  kind = 58
+	kindOutputRemoved    kind = 59
+	kindPaymentCredited  kind = 60
+	kindRefundQueued     kind = 61
+	kindCreditReversed   kind = 62
+	kindFreezeLifted     kind = 63
+	kindChainAdvanced    kind = 64
+
+	numKinds = 80
 )
 
 // newEvent returns an empty event of kind k, or nil if there is no such kind.
@@ -111,7 +122,7 @@ func newEvent(k kind) Event {
 	case kindSessionUsed:
 		return new(SessionUsed)
 	}
-	return nil
+	return newChainEvent(k)
 }
 
 // Created opens the account. It is the first event of its user, and only that.

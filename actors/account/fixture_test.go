@@ -115,16 +115,25 @@ func transaction(t rapid.TB, a *Account, n uint32) Transaction {
 // checkInvariants says what of a contradicts itself. It adds up the history in
 // its own way, not with the code under test.
 func checkInvariants(a *Account) error {
-	var balance, held Money
+	var balance, held, frozen Money
 	var counts Counts
 	for n := uint32(1); n <= a.History.Len(); n++ {
 		t, _ := a.History.At(n)
 		counts[t.Type][t.Status]++
 		switch {
 		case t.Type == TypeDeposit && t.Status == Completed,
-			t.Type == TypeCredit && t.Status == Completed,
-			t.Type == TypeBuy && t.Status == Completed:
+			t.Type == TypeCredit && t.Status == Completed:
 			balance += t.Amount
+		case t.Type == TypeBuy && t.Status == Completed:
+			credited := t.Amount
+			if t.Detail.Credited != 0 {
+				credited = t.Detail.Credited
+			}
+			balance += credited
+			frozen += t.Detail.Frozen
+			if t.Detail.Frozen < 0 || t.Detail.Frozen > credited {
+				return fmt.Errorf("payment %d: %s credited and %s of it frozen", n, credited, t.Detail.Frozen)
+			}
 		case t.Type == TypeDebit && t.Status == Completed:
 			balance -= t.Amount
 		case t.Type == TypeSell, t.Type == TypeWithdrawal:
@@ -138,6 +147,16 @@ func checkInvariants(a *Account) error {
 		default:
 			return fmt.Errorf("transaction %d is a %s %s", n, t.Status, t.Type)
 		}
+		if t.Detail != nil {
+			for _, o := range t.Detail.Outputs {
+				if o.Refunded < 0 || o.Refunded > o.BTC || (o.Counted && o.Reversed) || (o.Gone && (o.Counted || o.Height != 0)) {
+					return fmt.Errorf("payment %d has the output %+v", n, o)
+				}
+			}
+			if len(t.Detail.Outputs) > MaxOutputs || (t.Detail.Credited != 0 && t.Status != Completed) {
+				return fmt.Errorf("payment %d has %d outputs, is %s and brought %s", n, len(t.Detail.Outputs), t.Status, t.Detail.Credited)
+			}
+		}
 		if t.Amount <= 0 || t.Fee < 0 {
 			return fmt.Errorf("transaction %d is of %s and fee %s", n, t.Amount, t.Fee)
 		}
@@ -150,6 +169,8 @@ func checkInvariants(a *Account) error {
 		return fmt.Errorf("balance %s, held %s, available %s", a.Balance, a.Held, a.Available())
 	case balance != a.Balance:
 		return fmt.Errorf("balance %s, the history comes to %s", a.Balance, balance)
+	case frozen != a.Frozen:
+		return fmt.Errorf("frozen %s, payments come to %s", a.Frozen, frozen)
 	case held != a.Held:
 		return fmt.Errorf("held %s, pending transactions come to %s", a.Held, held)
 	case counts != a.Counts:

@@ -1,6 +1,8 @@
 package account
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +27,9 @@ var (
 	genHash        = rapid.Custom(func(t *rapid.T) (h Hash) { fill(t, h[:]); return h })
 	genKey         = rapid.Custom(func(t *rapid.T) (k Key) { fill(t, k[:]); return k })
 	genFingerprint = rapid.Custom(func(t *rapid.T) (f Fingerprint) { fill(t, f[:]); return f })
+	genChainHash   = rapid.Custom(func(t *rapid.T) (h ChainHash) { fill(t, h[:]); return h })
+	genHeight      = rapid.Int32Min(0)
+	genOutpoint    = rapid.Custom(func(t *rapid.T) Outpoint { return Outpoint{genChainHash.Draw(t, "txid"), number(t)} })
 	genUserID      = rapid.Custom(func(t *rapid.T) (id UserID) { fill(t, id[:]); return id })
 )
 
@@ -36,6 +41,15 @@ func text(t *rapid.T) string { return genText.Draw(t, "text") }
 func money(t *rapid.T) Money { return genMoney.Draw(t, "money") }
 func number(t *rapid.T) uint32 {
 	return genNumber.Draw(t, "number")
+}
+
+// outpoints draws a list that is nil where it is empty, as it is read.
+func outpoints(t *rapid.T) []Outpoint {
+	outs := rapid.SliceOfN(genOutpoint, 0, MaxOutputs).Draw(t, "outs")
+	if len(outs) == 0 {
+		return nil
+	}
+	return outs
 }
 
 // genEvents has one generator for each kind of event.
@@ -94,7 +108,46 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindKeyUsed: rapid.Custom(func(t *rapid.T) Event {
 		return &KeyUsed{Key: genKey.Draw(t, "key"), Fingerprint: genFingerprint.Draw(t, "fingerprint"), N: number(t)}
 	}),
+	kindPaymentAddressed: rapid.Custom(func(t *rapid.T) Event {
+		return &PaymentAddressed{
+			Amount: money(t), BTC: money(t), BTCFee: money(t), Index: number(t), Address: text(t),
+			ExpiresAt: genTime.Draw(t, "expires"), Notes: text(t),
+		}
+	}),
+	kindOutputSeen: rapid.Custom(func(t *rapid.T) Event {
+		return &OutputSeen{N: number(t), Out: genOutpoint.Draw(t, "out"), BTC: money(t), At: genTime.Draw(t, "at")}
+	}),
+	kindOutputConfirmed: rapid.Custom(func(t *rapid.T) Event {
+		return &OutputConfirmed{
+			N: number(t), Out: genOutpoint.Draw(t, "out"), BTC: money(t),
+			Height: genHeight.Draw(t, "height"), Block: genChainHash.Draw(t, "block"), At: genTime.Draw(t, "at"),
+		}
+	}),
+	kindOutputRemoved: rapid.Custom(func(t *rapid.T) Event {
+		return &OutputRemoved{N: number(t), Out: genOutpoint.Draw(t, "out"), Height: genHeight.Draw(t, "height")}
+	}),
+	kindPaymentCredited: rapid.Custom(func(t *rapid.T) Event {
+		return &PaymentCredited{N: number(t), Amount: money(t), Outs: outpoints(t)}
+	}),
+	kindRefundQueued: rapid.Custom(func(t *rapid.T) Event {
+		return &RefundQueued{N: number(t), Out: genOutpoint.Draw(t, "out"), BTC: money(t)}
+	}),
+	kindCreditReversed: rapid.Custom(func(t *rapid.T) Event {
+		return &CreditReversed{N: number(t), Out: genOutpoint.Draw(t, "out"), Amount: money(t)}
+	}),
+	kindFreezeLifted: rapid.Custom(func(t *rapid.T) Event {
+		return &FreezeLifted{N: number(t), Amount: money(t), Outs: outpoints(t), By: text(t), Reason: text(t)}
+	}),
+	kindChainAdvanced: rapid.Custom(func(t *rapid.T) Event {
+		return &ChainAdvanced{
+			First: genHeight.Draw(t, "first"), Time: genTime.Draw(t, "time"),
+			Hashes: rapid.SliceOfN(genChainHash, 1, 5).Draw(t, "hashes"),
+		}
+	}),
 }
+
+// eventKinds are the kinds that there are.
+var eventKinds = slices.Sorted(maps.Keys(genEvents))
 
 var genStatus = rapid.SampledFrom([]Status{Active, Inactive, Suspended})
 
@@ -106,7 +159,7 @@ var genRecord = rapid.Custom(func(t *rapid.T) *Record {
 		At:   genTime.Draw(t, "at"),
 	}
 	for range rapid.IntRange(0, maxRecordEvent).Draw(t, "events") {
-		k := rapid.Map(rapid.ByteRange(1, byte(len(genEvents))), func(b byte) kind { return kind(b) }).Draw(t, "kind")
+		k := rapid.SampledFrom(eventKinds).Draw(t, "kind")
 		r.Events = append(r.Events, genEvents[k].Draw(t, "event"))
 	}
 	return r

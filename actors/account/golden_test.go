@@ -39,7 +39,19 @@ var goldenEvents = map[string]Event{
 	"debited":              &Debited{Amount: 1, By: "ops", Reason: "correction"},
 	"other_sessions_ended": &OtherSessionsEnded{Session: session(1)},
 	"session_used":         &SessionUsed{Session: session(1)},
-	"key_used":             &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
+	"payment_addressed": &PaymentAddressed{
+		Amount: 1000 * Unit, BTC: 100_5000, BTCFee: 5000, Index: 300, Address: "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu",
+		ExpiresAt: start + 3_600_000_000, Notes: "für später",
+	},
+	"output_seen":      &OutputSeen{N: 300, Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, BTC: 100_5000, At: start},
+	"output_confirmed": &OutputConfirmed{N: 300, Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, BTC: 100_5000, Height: 850_000, Block: ChainHash{0: 0xef}, At: start},
+	"output_removed":   &OutputRemoved{N: 300, Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, Height: 850_000},
+	"payment_credited": &PaymentCredited{N: 300, Amount: 1000 * Unit, Outs: []Outpoint{{ChainHash{0: 0xab, 31: 0xcd}, 1}, {ChainHash{0: 0xac}, 0}}},
+	"refund_queued":    &RefundQueued{N: 300, Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, BTC: 5000},
+	"credit_reversed":  &CreditReversed{N: 300, Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, Amount: 1000 * Unit},
+	"freeze_lifted":    &FreezeLifted{N: 300, Amount: 1000 * Unit, Outs: []Outpoint{{ChainHash{0: 0xab, 31: 0xcd}, 1}}, By: "ops", Reason: "paid again"},
+	"chain_advanced":   &ChainAdvanced{First: 849_999, Hashes: []ChainHash{{0: 0xee}, {0: 0xef}}, Time: start},
+	"key_used":         &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
 }
 
 // goldenHistory is a life of an account, record by record.

@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -143,7 +144,7 @@ func TestAHistoryIsReadAsTheListThatItStandsFor(t *testing.T) {
 			}
 		}
 		for n, one := range h.Backward(oldest, newest, kind, status) {
-			if expected := plain[n-1]; one.Amount != expected.Amount || one.CreatedAt != expected.CreatedAt || one.detail() != expected.detail() {
+			if expected := plain[n-1]; one.Amount != expected.Amount || one.CreatedAt != expected.CreatedAt || !reflect.DeepEqual(one.detail(), expected.detail()) {
 				t.Fatalf("transaction %d is %+v, want %+v", n, one, expected)
 			}
 			got = append(got, n)

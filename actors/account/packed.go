@@ -35,6 +35,8 @@ const (
 	detailNotes
 	detailExpired
 	detailHashText // TxHash in another form
+	detailIndex    // Derived and Index
+	detailReceived // Credited, Frozen and Outputs
 	detailEnd
 )
 
@@ -155,6 +157,12 @@ func appendDetail(dst []byte, created Time, d *Detail) []byte {
 	if bits&detailHashText != 0 {
 		dst = appendString(dst, d.TxHash)
 	}
+	if bits&detailIndex != 0 {
+		dst = binary.AppendUvarint(dst, uint64(d.Index))
+	}
+	if bits&detailReceived != 0 {
+		dst = appendReceived(dst, d)
+	}
 	return dst
 }
 
@@ -167,7 +175,8 @@ func (d *Detail) bits(hash *[hashBytes]byte) uint64 {
 	}{
 		{d.To != "", detailTo}, {d.BTC != 0 || d.BTCFee != 0, detailBTC}, {d.ExpiresAt != 0, detailExpiresAt},
 		{d.Confirmations != 0, detailConfirmations}, {d.By != "", detailBy}, {d.Reason != "", detailReason},
-		{d.Notes != "", detailNotes}, {d.Expired, detailExpired},
+		{d.Notes != "", detailNotes}, {d.Expired, detailExpired}, {d.Derived, detailIndex},
+		{d.Credited != 0 || d.Frozen != 0 || len(d.Outputs) > 0, detailReceived},
 	} {
 		if field.there {
 			bits |= field.bit
@@ -204,6 +213,7 @@ type packedView struct {
 	bits                        uint64
 	hasDetail                   bool
 	to, by, reason, notes, hash []byte
+	outputs                     []byte // packed
 }
 
 // view takes a body apart. An error is left in r.
@@ -226,7 +236,7 @@ func (v *packedView) view(r *reader, base Time) {
 
 func (v *packedView) viewDetail(r *reader) {
 	v.detail = Detail{}
-	v.to, v.by, v.reason, v.notes, v.hash = nil, nil, nil, nil, nil
+	v.to, v.by, v.reason, v.notes, v.hash, v.outputs = nil, nil, nil, nil, nil, nil
 	v.bits = r.uvarint()
 	if v.bits >= detailEnd || v.bits&(detailHash|detailHashText) == detailHash|detailHashText {
 		r.fail("unknown detail of a transaction")
@@ -260,6 +270,12 @@ func (v *packedView) viewDetail(r *reader) {
 	if v.bits&detailHashText != 0 {
 		v.hash = r.text()
 	}
+	if v.bits&detailIndex != 0 {
+		v.detail.Derived, v.detail.Index = true, r.uint32()
+	}
+	if v.bits&detailReceived != 0 {
+		v.viewReceived(r)
+	}
 }
 
 // unpack returns the transaction of a body that appendPacked wrote or that was
@@ -272,6 +288,7 @@ func unpack(body []byte, base Time) Transaction {
 	}
 	d := v.detail
 	d.To, d.By, d.Reason, d.Notes, d.TxHash = string(v.to), nameOf(v.by), string(v.reason), string(v.notes), string(v.hash)
+	d.Outputs = unpackOutputs(v.outputs)
 	if v.bits&detailHash != 0 {
 		d.TxHash = hex.EncodeToString(v.hash)
 	}

@@ -85,6 +85,17 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"Fail": send(func(t *rapid.T) Command {
 			return &Fail{N: m.someTransaction(t), Of: m.someType(t), By: by(t), Reason: "r"}
 		}),
+		"PayFromChain": m.payFromChain,
+		"SettlePayment": send(func(t *rapid.T) Command {
+			n := m.someTransaction(t)
+			return &SettlePayment{N: n, Due: m.someDue(t, n), Outs: m.present(n)}
+		}),
+		"ReverseCredit": m.reverseCredit,
+		"QueueRefund": send(func(t *rapid.T) Command {
+			n := m.someTransaction(t)
+			return &QueueRefund{N: n, Out: someOut(t), BTC: Money(rapid.Int64Range(0, 120).Draw(t, "btc"))}
+		}),
+		"LiftFreeze":    send(func(t *rapid.T) Command { return &LiftFreeze{N: m.someTransaction(t), By: "ops", Reason: "r"} }),
 		"ExpirePayment": send(func(t *rapid.T) Command { return &ExpirePayment{N: m.someTransaction(t)} }),
 		"Share": func(*rapid.T) {
 			m.shared = append(m.shared, sharedState{m.live.State, rendering(&m.live.State)})
@@ -111,6 +122,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	// The commands that settle what others began are drawn as often as those.
 	actions["Complete again"], actions["Complete once more"] = actions["Complete"], actions["Complete"]
 	actions["Withdraw again"] = actions["Withdraw"]
+	actions["SettlePayment again"], actions["PayFromChain again"] = actions["SettlePayment"], actions["PayFromChain"]
 	return actions
 }
 
@@ -133,6 +145,81 @@ func (m *machine) createPayment(t *rapid.T) Command {
 		Amount: amountIn(t, m.live), BTC: money(t), BTCFee: money(t), Address: "bc1p", Notes: "n",
 		Lifetime: rapid.SampledFrom([]time.Duration{time.Hour, time.Second, 48 * time.Hour}).Draw(t, "lifetime"),
 	}
+}
+
+// someOut draws one of a few outpoints, so that they come again.
+func someOut(t *rapid.T) Outpoint {
+	return Outpoint{ChainHash{rapid.ByteRange(1, 4).Draw(t, "txid")}, 0}
+}
+
+// payFromChain shows an output of some payment somewhere, or takes it away; once
+// more, it must change nothing.
+func (m *machine) payFromChain(t *rapid.T) {
+	m.now = max(1, m.now+step(t))
+	n, out, height := m.someTransaction(t), someOut(t), rapid.Int32Range(1, 3).Draw(t, "height")
+	if rapid.Bool().Draw(t, "a pending one") {
+		if pending := m.pending(); len(pending) > 0 {
+			n = pending[0]
+		}
+	}
+	var c Command
+	switch rapid.SampledFrom([]string{"seen", "block", "block", "removed"}).Draw(t, "fact") {
+	case "seen":
+		c = &SeeOutput{N: n, Out: out, BTC: 100, At: m.now}
+	case "block":
+		c = &ConfirmOutput{N: n, Out: out, BTC: 100, Height: height, Block: ChainHash{byte(height)}, At: m.now}
+	case "removed":
+		remove := &RemoveOutput{N: n, Out: out}
+		if tx, ok := m.live.History.At(n); ok && tx.Detail != nil {
+			for _, o := range tx.Detail.Outputs {
+				if o.Out == out {
+					remove.Height, remove.Block = o.Height, o.Block
+				}
+			}
+		}
+		c = remove
+	}
+	m.decide(t, c, nil)
+	if d, err := m.live.Decide(c, nil, m.now); err == nil && len(d.Record.Events) != 0 {
+		t.Fatalf("%+v is no news, and gives %+v", c, d.Record.Events[0])
+	}
+}
+
+// reverseCredit takes away the outputs that a payment was credited for.
+func (m *machine) reverseCredit(t *rapid.T) {
+	n := m.someTransaction(t)
+	tx, ok := m.live.History.At(n)
+	if !ok || tx.Detail == nil || tx.Type != TypeBuy {
+		return
+	}
+	for _, o := range tx.Detail.Outputs {
+		if o.Counted {
+			m.decide(t, &RemoveOutput{N: n, Out: o.Out, Height: o.Height, Block: o.Block}, nil)
+		}
+	}
+	m.decide(t, &SettlePayment{N: n, Due: m.someDue(t, n), Outs: m.present(n)}, nil)
+}
+
+// someDue draws what may be due for payment n.
+func (m *machine) someDue(t *rapid.T, n uint32) Money {
+	tx, _ := m.live.History.At(n)
+	if len(m.present(n)) == 0 {
+		return 0
+	}
+	return rapid.SampledFrom([]Money{0, tx.Amount / 2, tx.Amount, tx.Amount, min(tx.Amount, MaxMoney/2) * 2}).Draw(t, "due")
+}
+
+// present are the outputs of payment n that are not gone.
+func (m *machine) present(n uint32) (outs []Outpoint) {
+	tx, _ := m.live.History.At(n)
+	if tx.Detail != nil {
+		for _, o := range tx.Detail.Outputs {
+			if !o.Gone {
+				outs = append(outs, o.Out)
+			}
+		}
+	}
+	return outs
 }
 
 func (m *machine) burst(t *rapid.T, n int, command func(*rapid.T) Command) {

@@ -17,6 +17,8 @@ func (t *Tally) Add(r *Record) {
 		switch e := e.(type) {
 		case *Deposited:
 			add(&t.Credits, e.Amount)
+		case *PaymentCredited: // never what a TxCompleted has counted
+			add(&t.Credits, e.Amount)
 		case *Credited:
 			add(&t.Credits, e.Amount)
 		case *Debited:

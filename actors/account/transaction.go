@@ -91,6 +91,13 @@ type Detail struct {
 	Expired       bool   // failed because its time ran out
 	By            string // who settled or made it: "" the user, "chain", "clock" or an operator's name
 	Reason        string // why, in the operator's words
+
+	// Of a buy, from the chain:
+	Derived  bool     // To is derived from the exchange's extended public key
+	Index    uint32   // of the key
+	Credited Money    // AITBC, in all; 0 where it is Amount or nothing: see Transaction.Credited
+	Frozen   Money    // the part of Credited that the chain took back
+	Outputs  []Output // that paid to To, in the order in which they were found
 }
 
 // detail returns t.Detail, or an empty one.
@@ -109,9 +116,22 @@ func (t Transaction) AsCreated() Transaction {
 		t.Status, t.ConfirmedAt = Pending, 0
 		d := t.detail()
 		d.TxHash, d.Confirmations, d.Expired, d.By, d.Reason = "", 0, false, "", ""
+		d.Credited, d.Frozen, d.Outputs = 0, 0, nil
 		t.Detail = &d
 	}
 	return t
+}
+
+// Credited is what a buy has brought: less than Amount, or more, where it was not
+// paid as quoted.
+func (t *Transaction) Credited() Money {
+	switch {
+	case t.Type != TypeBuy || t.Status != Completed:
+		return 0
+	case t.Detail != nil && t.Detail.Credited != 0:
+		return t.Detail.Credited
+	}
+	return t.Amount
 }
 
 // Description says in a few words what t is, for a person.

@@ -1,0 +1,55 @@
+package account
+
+import (
+	"encoding/hex"
+	"slices"
+	"strconv"
+)
+
+// ChainHash is the hash of a Bitcoin block or transaction, as the chain has it: its
+// text is the bytes turned round.
+type ChainHash [32]byte
+
+// String returns the hash as Bitcoin writes it.
+func (h ChainHash) String() string {
+	slices.Reverse(h[:])
+	return hex.EncodeToString(h[:])
+}
+
+// MarshalText returns what String returns.
+func (h ChainHash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// Outpoint names an output of a Bitcoin transaction.
+type Outpoint struct {
+	TxID  ChainHash
+	Index uint32
+}
+
+// String returns TXID:INDEX.
+func (o Outpoint) String() string {
+	return o.TxID.String() + ":" + strconv.FormatUint(uint64(o.Index), 10)
+}
+
+// MarshalText returns what String returns.
+func (o Outpoint) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// MaxOutputs is how many outputs of one payment are known at once.
+const MaxOutputs = 64
+
+// Output is an output that paid to a payment's address.
+type Output struct {
+	Out      Outpoint
+	BTC      Money     // satoshi
+	At       Time      // when it was first known
+	Height   int32     // of its block; 0 in the mempool
+	Block    ChainHash // zero in the mempool
+	Refunded Money     // the part of BTC that went into the refund queue
+	Gone     bool      // in no block and not in the mempool any more
+	Counted  bool      // part of what was credited
+	Reversed bool      // it was counted, and the chain took it back
+}
+
+// outputOf returns where out is in outputs, or -1.
+func outputOf(outputs []Output, out Outpoint) int {
+	return slices.IndexFunc(outputs, func(o Output) bool { return o.Out == out })
+}
