@@ -1,9 +1,13 @@
 package actors
 
 import (
+	"context"
+	"time"
+
 	"github.com/btcsuite/btcd/chaincfg/v2"
 
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
 )
 
 // CodeBadAddress: money can't be sent to this address.
@@ -12,34 +16,65 @@ const CodeBadAddress account.Code = "bad_address"
 // Chain is the Bitcoin side of payments. Its methods may be called from any
 // goroutine and must not block for long.
 type Chain interface {
-	// Start begins to report what it sees of watched payments. report may be called
-	// from any goroutine, and more than once for one payment: it is credited once.
-	Start(report func(Sighting))
-	// Stop ends the reports; none comes after it has returned.
+	// Start begins to give what is found out to handle, one call at a time and in
+	// order: see Handle. It is called once, before all others but CheckAddress.
+	Start(resume Resume, handle Handle)
+	// Stop ends that; no call of handle is under way after it has returned.
 	Stop()
-	// NewAddress returns an address that was never given out before.
-	NewAddress() (string, error)
+	// NewAddress returns an address that was never given out, already watched.
+	NewAddress() (Address, error)
+	// GiveBack says that nobody has seen the address, so that it may be used.
+	GiveBack(Address)
 	// CheckAddress says what is wrong with an address that money is to be sent to.
 	CheckAddress(address string) error
-	// Watch begins to look for a payment; after a restart it is called again for
-	// every payment that is still open.
+	// Watch says that a payment is open. It is called again after a restart.
 	Watch(p WatchedPayment)
-	// Unwatch ends that, when the payment is credited, has failed or expired.
+	// Unwatch says that it is open no more. What is paid to its address later is
+	// still reported.
 	Unwatch(id account.TransactionID)
+	// KnownUntil returns the time up to which everything that was paid has been
+	// given to handle; zero if that is not known.
+	KnownUntil() time.Time
+	// Status is for metrics.
+	Status() ChainStatus
 }
 
-// WatchedPayment is what a Chain looks for.
+// Handle makes facts durable, and says nil when they are. blocks says whether more
+// blocks follow at once, so that their places may be kept together.
+type Handle func(ctx context.Context, facts []bitcoin.Fact, blocks bool) error
+
+// Address is where a payment is to be made.
+type Address struct {
+	Text    string
+	Derived bool   // from the exchange's extended public key
+	Index   uint32 // of the key
+}
+
+// WatchedPayment is an open payment.
 type WatchedPayment struct {
 	ID      account.TransactionID
 	Address string
 	BTC     account.Money // satoshi
 }
 
-// Sighting says that a payment has been made in full and confirmed.
-type Sighting struct {
-	ID            account.TransactionID
-	TxHash        string
-	Confirmations uint32
+// Resume is where a Chain goes on after a restart, all from the log.
+type Resume struct {
+	Trail     []bitcoin.Ref     // the last blocks, ascending
+	Outputs   []bitcoin.InBlock // that a reorganisation could take back; with a zero Block, of the mempool
+	Addresses []string          // that were ever given out
+	NextIndex uint32            // above every index that was
+}
+
+func (r *Resume) join(other Resume) {
+	r.Outputs = append(r.Outputs, other.Outputs...)
+	r.Addresses = append(r.Addresses, other.Addresses...)
+	r.NextIndex = max(r.NextIndex, other.NextIndex)
+}
+
+// ChainStatus is where a Chain is.
+type ChainStatus struct {
+	bitcoin.Status
+	Failed error // why it is not followed any more; only a restart helps
 }
 
 // checkBitcoinAddress checks where a sale is to be paid.

@@ -14,6 +14,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -26,6 +27,10 @@ var (
 	ErrOutcomeUnknown = errors.New("the outcome is unknown")
 	// ErrPaymentsOff: there is no Bitcoin side.
 	ErrPaymentsOff = errors.New("no Bitcoin node is configured")
+	// ErrChainDown: the chain is not followed, so that a payment could go unseen.
+	ErrChainDown = errors.New("the Bitcoin chain is not followed at the moment")
+	// ErrNoRate: there is no rate that is young enough to trade at.
+	ErrNoRate = errors.New("there is no rate at the moment")
 )
 
 // Config is what an Exchange needs. Every field without a default is required.
@@ -33,6 +38,14 @@ type Config struct {
 	Journal *persistence.Journal
 	Terms   Terms
 	Chain   Chain // nil: nobody can buy
+
+	// Policy says what becomes of a payment that is not as it was quoted. Its
+	// Confirmations are the Terms'.
+	Policy bitcoin.Policy
+
+	// Rate returns the AITBC for one BTC at this moment, or why there is none. nil:
+	// always Terms.Rate. It is called from any goroutine.
+	Rate func() (account.Money, error)
 
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
@@ -80,7 +93,9 @@ type Exchange struct {
 	snapshots snapshots
 	uses      uses
 	created   createdUsers
+	cursor    *user // the system account, which no directory has
 
+	lastRate     atomic.Int64  // that Config.Rate gave; 0 before the first
 	transactions atomic.Uint64 // of all accounts, for metrics
 	actors       atomic.Int64  // of users who are not passive, for metrics
 	commands     atomic.Uint64 // answered, for metrics
@@ -105,7 +120,8 @@ func New(cfg Config) *Exchange {
 	if cfg.Fatal == nil {
 		cfg.Fatal = exit
 	}
-	x := &Exchange{cfg: cfg, log: cfg.Logger}
+	cfg.Policy.Confirmations = int32(cfg.Terms.Confirmations)
+	x := &Exchange{cfg: cfg, log: cfg.Logger, cursor: &user{id: account.SystemID}}
 	x.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(atLeast{slog.LevelWarn, cfg.Logger.Handler()})
 	}))
@@ -132,8 +148,37 @@ func (x *Exchange) Close() {
 // now is the time of a command.
 func (x *Exchange) now() account.Time { return account.TimeOf(x.cfg.Now()) }
 
-// Terms returns what the exchange charges and limits.
-func (x *Exchange) Terms() Terms { return x.cfg.Terms }
+// Chain returns where the Bitcoin side is; false if there is none.
+func (x *Exchange) Chain() (ChainStatus, bool) {
+	if x.cfg.Chain == nil {
+		return ChainStatus{}, false
+	}
+	return x.cfg.Chain.Status(), true
+}
+
+// Terms returns what the exchange charges and limits, at the rate that held last.
+func (x *Exchange) Terms() Terms {
+	terms, _ := x.termsNow()
+	return terms
+}
+
+// termsNow returns the terms to trade at, or ErrNoRate with those that held last.
+func (x *Exchange) termsNow() (Terms, error) {
+	terms := x.cfg.Terms
+	if x.cfg.Rate == nil {
+		return terms, nil
+	}
+	rate, err := x.cfg.Rate()
+	if err != nil {
+		if last := x.lastRate.Load(); last != 0 {
+			terms.Rate = account.Money(last)
+		}
+		return terms, fmt.Errorf("%w: %w", ErrNoRate, err)
+	}
+	x.lastRate.Store(int64(rate))
+	terms.Rate = rate
+	return terms, nil
+}
 
 // Faucet reports whether users may deposit to themselves.
 func (x *Exchange) Faucet() bool { return x.cfg.Faucet }
@@ -149,6 +194,8 @@ type Stats struct {
 	Sells        int    // pending
 	Withdrawals  int    // pending
 	Watchers     int    // of any user
+	Reversed     uint64 // credits that the chain took back since the start
+	Refunds      uint64 // queued since the start
 }
 
 // Stats returns the counters and gauges of this moment.
@@ -163,6 +210,8 @@ func (x *Exchange) Stats() Stats {
 		Sells:        x.open.count(account.TypeSell),
 		Withdrawals:  x.open.count(account.TypeWithdrawal),
 		Watchers:     int(x.watchers.Load()),
+		Reversed:     x.payments.frozen.Load(),
+		Refunds:      x.payments.refunds.Load(),
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 // alone. Two accounts with one name are a broken invariant.
 func (r *recovery) index() error {
 	x := r.x
+	if cursor, ok := x.directory.users.LoadAndDelete(account.SystemID); ok {
+		x.cursor = cursor
+	}
 	r.enter(StageIndex, uint64(x.directory.users.Size()))
 	users := make([]*user, 0, x.directory.users.Size())
 	x.directory.users.Range(func(_ account.UserID, u *user) bool {
@@ -37,6 +40,9 @@ func (r *recovery) index() error {
 		go func() {
 			defer finished.Done()
 			shares[i].index(&x.directory, users[from:to])
+			if shares[i].err == nil && x.cfg.Chain != nil {
+				shares[i].resume = x.payments.index(users[from:to])
+			}
 		}()
 	}
 	finished.Wait()
@@ -50,6 +56,7 @@ func (r *recovery) index() error {
 		all.payments += s.payments
 		x.transactions.Add(s.transactions)
 		all.open = append(all.open, s.open...)
+		x.payments.resume.join(s.resume)
 	}
 	for _, o := range all.open {
 		x.opened(o.user, o.n, o.user.durable.Load())
@@ -68,6 +75,7 @@ type indexShare struct {
 	trades       []datedTrade // sorted
 	err          error
 	transactions uint64
+	resume       Resume
 }
 
 type openTransaction struct {

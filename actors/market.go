@@ -20,7 +20,16 @@ func tradeOf(t *account.Transaction) Trade {
 	if t.Type == account.TypeSell {
 		return Trade{AITBC: t.Amount, BTC: t.Detail.BTC + t.Detail.BTCFee}
 	}
-	return Trade{AITBC: t.Amount, BTC: t.Detail.BTC - t.Detail.BTCFee}
+	return Trade{AITBC: t.Credited(), BTC: boughtFor(t, t.Credited())}
+}
+
+// boughtFor is the part of a buy's price before the fee that so much of it cost.
+func boughtFor(t *account.Transaction, credited account.Money) account.Money {
+	btc, ok := (t.Detail.BTC - t.Detail.BTCFee).MulDivDown(credited, t.Amount)
+	if !ok {
+		return account.MaxMoney
+	}
+	return btc
 }
 
 // MarketStats are derived from trades, and from nothing else.

@@ -95,6 +95,20 @@ func (x *Exchange) opened(u *user, n uint32, state *account.State) {
 	}
 }
 
+// credited notes that a payment of u has brought value, for the first time or more.
+func (x *Exchange) credited(u *user, state *account.State, e *account.PaymentCredited) {
+	t, _ := state.History.At(e.N)
+	before := t.Credited() - e.Amount
+	// What is credited later counts to the time of the first, so that the market
+	// follows from the states alone.
+	if trade := (Trade{AITBC: e.Amount, BTC: boughtFor(&t, t.Credited()) - boughtFor(&t, before)}); trade.BTC > 0 {
+		x.market.traded(trade, t.ConfirmedAt)
+	}
+	if before == 0 {
+		x.closed(u, e.N, t.Type)
+	}
+}
+
 // closed notes that transaction n of u, of type t, has ended.
 func (x *Exchange) closed(u *user, n uint32, t account.Type) {
 	id := account.TransactionID{User: u.id, N: n}

@@ -4,9 +4,11 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
 
 	"github.com/aitbc/exchange/actors/account"
 )
@@ -18,7 +20,11 @@ func (x *Exchange) CreatePayment(s *Session, amount, btc account.Money, notes st
 	if x.cfg.Chain == nil {
 		return Receipt{}, ErrPaymentsOff
 	}
-	total, fee, refused := x.cfg.Terms.BuyQuote(amount)
+	terms, err := x.termsNow()
+	if err != nil {
+		return Receipt{}, err
+	}
+	total, fee, refused := terms.BuyQuote(amount)
 	if refused == nil && btc != 0 && btc != total {
 		refused = badAmount("btc_amount", "%s AITBC cost %s BTC, the fee of %s BTC included; send that, or leave btc_amount out", amount, total, fee)
 	}
@@ -29,10 +35,16 @@ func (x *Exchange) CreatePayment(s *Session, amount, btc account.Money, notes st
 	if err != nil {
 		return Receipt{}, err
 	}
-	return x.do(s.user, &account.CreatePayment{
+	receipt, err := x.do(s.user, &account.CreatePayment{
 		Amount: amount, BTC: total, BTCFee: fee,
-		Address: address, Lifetime: x.cfg.Terms.PaymentLifetime, Notes: notes,
+		Address: address.Text, Derived: address.Derived, Index: address.Index,
+		Lifetime: x.cfg.Terms.PaymentLifetime, Notes: notes,
 	}, idem)
+	// Whoever is refused again and again must not use up addresses.
+	if isRefusal := new(*account.Error); errors.As(err, isRefusal) || errors.Is(err, ErrOverloaded) || receipt.Replayed {
+		x.cfg.Chain.GiveBack(address)
+	}
+	return receipt, err
 }
 
 // ConfirmPayment credits a payment: by is the operator's name, or "" for the
@@ -43,30 +55,42 @@ func (x *Exchange) ConfirmPayment(id account.TransactionID, txHash, by string, i
 	}, idem)
 }
 
-// payments ends open payments: those whose time is over, and those that the chain
-// has seen paid.
+// payments turns what the chain shows into credits, and ends open payments whose
+// time is over. facts.go and assess.go have the rest of it.
 type payments struct {
 	exchange *Exchange
 	ctx      context.Context // done when the exchange closes
 	cancel   context.CancelFunc
 	wake     chan struct{} // capacity 1: the earliest deadline has changed
 	finished sync.WaitGroup
+	resume   Resume // of recovery; empty once the chain has it
+
+	byAddress *xsync.Map[string, account.TransactionID] // of every payment there ever was
+	tip       atomic.Int32                              // height of the best chain
+	frozen    atomic.Uint64                             // credits that the chain took back since the start
+	refunds   atomic.Uint64                             // queued since the start
+
+	settling sync.Mutex    // one at a time assesses
+	blocks   account.Trail // guarded by settling: followed, and not yet in the log
 
 	mu        sync.Mutex
-	deadlines deadlines // guarded by mu; those of ended payments are dropped when they come up
-	watching  bool      // guarded by mu; false until recovery is over
+	deadlines deadlines                              // guarded by mu; those of ended payments are dropped when they come up
+	watching  bool                                   // guarded by mu; false until recovery is over
+	unsettled map[account.UserID]map[uint32]struct{} // guarded by mu; payments with outputs that the next block may change
 }
 
 func (p *payments) init(x *Exchange) {
 	p.exchange = x
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.wake = make(chan struct{}, 1)
+	p.byAddress = xsync.NewMap[string, account.TransactionID]()
+	p.unsettled = make(map[account.UserID]map[uint32]struct{})
 }
 
 // start begins to expire and to credit, after recovery.
 func (p *payments) start() {
 	if chain := p.exchange.cfg.Chain; chain != nil {
-		chain.Start(p.sighted)
+		p.goOn()
 		for _, id := range p.exchange.open.ids(account.TypeBuy) {
 			_, state := p.exchange.directory.find(id.User)
 			t, _ := state.History.At(id.N)
@@ -101,6 +125,7 @@ func (p *payments) opened(id account.TransactionID, t *account.Transaction) {
 		}
 	}
 	if chain := p.exchange.cfg.Chain; watching && chain != nil {
+		p.byAddress.Store(t.Detail.To, id)
 		chain.Watch(WatchedPayment{ID: id, Address: t.Detail.To, BTC: t.Detail.BTC})
 	}
 }
@@ -112,37 +137,17 @@ func (p *payments) closed(id account.TransactionID) {
 	}
 }
 
-// retryAfter is how long a payment waits when the journal had no room for its end.
-const retryAfter = time.Second
-
-// sighted credits a payment the chain has confirmed. It tries until it is done:
-// nobody else will.
-func (p *payments) sighted(s Sighting) {
-	for {
-		_, err := p.exchange.settle(s.ID, &account.Complete{
-			N: s.ID.N, Of: account.TypeBuy, TxHash: s.TxHash, Confirmations: s.Confirmations, By: "chain",
-		}, nil)
-		if !p.again(err, s.ID, "credit") {
-			return
-		}
-	}
-}
-
-// expire fails payments when their time is over, until the exchange closes.
+// expire looks at payments when their time is over, until the exchange closes.
 func (p *payments) expire() {
 	defer p.finished.Done()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		due, wait := p.due()
-		for _, id := range due {
-			for {
-				_, err := p.exchange.settle(id, &account.ExpirePayment{N: id.N}, nil)
-				if !p.again(err, id, "expire") {
-					break
-				}
-			}
+		if err := p.settle(due); err != nil {
+			return // the exchange is closing
 		}
+		p.lookAgain(due)
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
@@ -153,45 +158,53 @@ func (p *payments) expire() {
 	}
 }
 
-// due takes out the payments whose time is over, and says how long to wait for
-// the next. The wait is bounded, because the wall clock may be set.
-func (p *payments) due() (due []account.TransactionID, wait time.Duration) {
-	const longest = time.Minute
+// lookAgain puts those that are still open back among the deadlines: something is
+// on its way to them, or the clock was set back.
+func (p *payments) lookAgain(ids []account.TransactionID) {
+	const after = 10 * time.Second
+	at := p.exchange.now().Add(after)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		if p.exchange.open.has(account.TypeBuy, id) {
+			heap.Push(&p.deadlines, deadline{at: at, id: id})
+		}
+	}
+}
+
+// knownUntil is the time up to which everything that was paid is known.
+func (p *payments) knownUntil() account.Time {
 	now := p.exchange.now()
+	if chain := p.exchange.cfg.Chain; chain != nil {
+		known := chain.KnownUntil()
+		if known.IsZero() {
+			return 0
+		}
+		return min(now, account.TimeOf(known))
+	}
+	return now
+}
+
+// due takes out the payments whose time is over as far as is known, and says how
+// long to wait for the next. The wait is bounded, because the wall clock may be
+// set, and short while the chain is behind the clock.
+func (p *payments) due() (due []account.TransactionID, wait time.Duration) {
+	const longest, behind = time.Minute, time.Second
+	now, known := p.exchange.now(), p.knownUntil()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.deadlines) > 0 {
-		if next := p.deadlines[0].at; next > now {
+		switch next := p.deadlines[0].at; {
+		case next > now:
 			return due, min(longest, time.Duration(next-now)*time.Microsecond)
+		case next > known:
+			return due, behind
 		}
 		if id := heap.Pop(&p.deadlines).(deadline).id; p.exchange.open.has(account.TypeBuy, id) {
 			due = append(due, id)
 		}
 	}
 	return due, longest
-}
-
-// again reports whether an attempt to end a payment is to be made once more, and
-// waits before it. An answer of the account is final (somebody else was first),
-// except that it is not time yet, when the clock was set back in between.
-func (p *payments) again(err error, id account.TransactionID, what string) bool {
-	if err == nil {
-		return false
-	}
-	var refused *account.Error
-	if errors.As(err, &refused) && refused.Code != account.CodeNoChange {
-		if refused.Code != account.CodeNotPending {
-			p.exchange.log.Error("payment could not be settled", slog.String("action", what),
-				slog.String("payment_id", id.String()), slog.Any("error", err))
-		}
-		return false
-	}
-	select {
-	case <-p.ctx.Done():
-		return false
-	case <-time.After(retryAfter):
-		return true
-	}
 }
 
 // deadlines is a heap of payments by the time they expire.

@@ -4,33 +4,61 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
 )
 
-// quietChain is a Chain that sees nothing unless it is told to.
+// quietChain is a Chain that sees nothing unless it is told to, and numbers its
+// addresses as a real one does.
 type quietChain struct {
 	mu      sync.Mutex
-	report  func(actors.Sighting)                           // guarded by mu
+	handle  actors.Handle                                   // guarded by mu
+	resume  actors.Resume                                   // guarded by mu
 	watched map[account.TransactionID]actors.WatchedPayment // guarded by mu
-	next    atomic.Uint64
+	next    uint32                                          // guarded by mu
+	spare   []actors.Address                                // guarded by mu
+	blind   bool                                            // guarded by mu; it cannot say what was paid
 }
 
-func (c *quietChain) Start(report func(actors.Sighting)) {
+func (c *quietChain) Start(resume actors.Resume, handle actors.Handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.report = report
+	c.handle, c.resume, c.next = handle, resume, resume.NextIndex
 }
-func (c *quietChain) Stop()                     {}
-func (c *quietChain) CheckAddress(string) error { return nil }
+func (c *quietChain) Stop()                      {}
+func (c *quietChain) CheckAddress(string) error  { return nil }
+func (c *quietChain) Status() actors.ChainStatus { return actors.ChainStatus{} }
 
-func (c *quietChain) NewAddress() (string, error) {
-	return fmt.Sprintf("address-%d", c.next.Add(1)), nil
+func (c *quietChain) KnownUntil() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.blind {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+func (c *quietChain) NewAddress() (actors.Address, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.spare); n > 0 {
+		a := c.spare[n-1]
+		c.spare = c.spare[:n-1]
+		return a, nil
+	}
+	c.next++
+	return actors.Address{Text: fmt.Sprintf("address-%d", c.next-1), Derived: true, Index: c.next - 1}, nil
+}
+
+func (c *quietChain) GiveBack(a actors.Address) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spare = append(c.spare, a)
 }
 
 func (c *quietChain) Watch(p actors.WatchedPayment) {
@@ -53,6 +81,17 @@ func (c *quietChain) watches(id account.TransactionID) (actors.WatchedPayment, b
 	defer c.mu.Unlock()
 	p, ok := c.watched[id]
 	return p, ok
+}
+
+// tell gives facts to the exchange, as a chain does.
+func (c *quietChain) tell(t testing.TB, facts ...bitcoin.Fact) {
+	t.Helper()
+	c.mu.Lock()
+	handle := c.handle
+	c.mu.Unlock()
+	if err := handle(t.Context(), facts, false); err != nil {
+		t.Error(err)
+	}
 }
 
 func withChain(c actors.Chain) func(*setup) { return func(s *setup) { s.actors.Chain = c } }
@@ -78,62 +117,35 @@ func (w *world) transaction(id account.TransactionID) account.Transaction {
 
 func TestTheSimulatedChainConfirmsAPaymentOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, &memoryLog{}, withChain(actors.NewSimulatedChain(5*time.Second, 3, rand.Reader)))
+		w := start(t, &memoryLog{}, withChain(actors.NewSimulatedChain(5*time.Second, 3, rand.Reader)),
+			func(s *setup) { s.actors.Terms.Confirmations = 3 })
 		s, _ := w.login("aitbc1wallet_payer")
 		id := w.buy(s, 1000*account.Unit)
 		time.Sleep(5*time.Second - 1)
 		synctest.Wait()
 		if paid := w.transaction(id); paid.Status != account.Pending {
 			t.Fatalf("before its time the payment is %s", paid.Status)
+		} else if view := w.Payment(&paid); view.State != bitcoin.PaymentSeen || view.Received != paid.Detail.BTC {
+			t.Errorf("before its time it stands at %+v", view)
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		paid := w.transaction(id)
-		if paid.Status != account.Completed || paid.Detail.Confirmations != 3 || len(paid.Detail.TxHash) != 64 || paid.Detail.By != "chain" {
+		if paid.Status != account.Completed || len(paid.Detail.TxHash) != 64 || paid.Detail.By != "chain" {
 			t.Errorf("the payment is %s, %+v", paid.Status, paid.Detail)
+		}
+		if view := w.Payment(&paid); view.State != actors.PaymentConfirmed || view.Confirmations != 3 || view.Required != 3 {
+			t.Errorf("it stands at %+v", view)
 		}
 		if balance := w.state(s.UserID()).Balance; balance != 1000*account.Unit {
 			t.Errorf("the balance is %s", balance)
 		}
 		time.Sleep(48 * time.Hour)
 		synctest.Wait()
-		if state := w.state(s.UserID()); state.Balance != 1000*account.Unit || state.History.Len() != 1 || state.Seq != 3 {
+		if state := w.state(s.UserID()); state.Balance != 1000*account.Unit || state.History.Len() != 1 || state.Seq != 5 {
 			t.Errorf("two days later the balance is %s, with %d records", state.Balance, state.Seq)
 		}
 	})
-}
-
-func TestASightingReportedOftenIsCreditedOnce(t *testing.T) {
-	log, chain := &memoryLog{}, &quietChain{}
-	w := start(t, log, withChain(chain))
-	s, _ := w.login("aitbc1wallet_payer")
-	id := w.buy(s, 1000*account.Unit)
-	watched, ok := chain.watches(id)
-	if want := w.transaction(id).Detail; !ok || watched.Address != want.To || watched.BTC != want.BTC || watched.BTC != 1_005_000 {
-		t.Errorf("the chain watches %+v, the payment is %+v", watched, want)
-	}
-	together(20, func(i int) {
-		if i%2 == 0 {
-			chain.report(actors.Sighting{ID: id, TxHash: "aa", Confirmations: 1})
-			return
-		}
-		if _, err := w.ConfirmPayment(id, "bb", "olga", nil); err != nil && codeOf(err) != account.CodeNotPending {
-			t.Error(err)
-		}
-	})
-	if balance := w.state(s.UserID()).Balance; balance != 1000*account.Unit {
-		t.Errorf("the balance is %s", balance)
-	}
-	if _, ok := chain.watches(id); ok {
-		t.Error("a credited payment is still watched")
-	}
-	w.stop()
-	again := &quietChain{}
-	w = start(t, log, withChain(again))
-	again.report(actors.Sighting{ID: id, TxHash: "aa", Confirmations: 1})
-	if balance := w.state(s.UserID()).Balance; balance != 1000*account.Unit {
-		t.Errorf("after a restart the balance is %s", balance)
-	}
 }
 
 func TestAPaymentExpiresWhenItsTimeIsOver(t *testing.T) {

@@ -156,11 +156,13 @@ func (m *traffic) one(t *rapid.T) {
 // idleChain never sees a payment.
 type idleChain struct{ actors.Chain }
 
-func (*idleChain) Start(func(actors.Sighting)) {}
-func (*idleChain) Stop()                       {}
-func (*idleChain) NewAddress() (string, error) {
-	return "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", nil
+func (*idleChain) Start(actors.Resume, actors.Handle) {}
+func (*idleChain) Stop()                              {}
+func (*idleChain) NewAddress() (actors.Address, error) {
+	return actors.Address{Text: "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"}, nil
 }
+func (*idleChain) GiveBack(actors.Address)       {}
+func (*idleChain) KnownUntil() time.Time         { return time.Time{} }
 func (*idleChain) CheckAddress(string) error     { return nil }
 func (*idleChain) Watch(actors.WatchedPayment)   {}
 func (*idleChain) Unwatch(account.TransactionID) {}

@@ -188,6 +188,12 @@ const (
 func (s *snapshots) fill(add func(entry []byte) error) error {
 	var entry []byte
 	begun := time.Now()
+	if cursor := s.exchange.cursor.durable.Load(); cursor != nil {
+		entry = cursor.AppendState(entry)
+		if err := add(entry); err != nil {
+			return err
+		}
+	}
 	for i, u := range s.exchange.created.from(0) {
 		entry = u.durable.Load().AppendState(entry[:0])
 		if err := add(entry); err != nil {

@@ -23,7 +23,11 @@ func (x *Exchange) Sell(s *Session, amount account.Money, address string, idem *
 	if err := x.checkBitcoinAddress(address); err != nil {
 		return x.refuse(s, &account.Error{Code: CodeBadAddress, Field: "btc_address", Message: err.Error()}, idem)
 	}
-	payout, fee, refused := x.cfg.Terms.SaleQuote(amount)
+	terms, err := x.termsNow()
+	if err != nil {
+		return Receipt{}, err
+	}
+	payout, fee, refused := terms.SaleQuote(amount)
 	if refused != nil {
 		return x.refuse(s, refused, idem)
 	}

@@ -127,10 +127,12 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 	switch e := event.(type) {
 	case *account.Created:
 		u.reserved.Store(nil)
-		x.created.add(u)
-	case *account.WithdrawalRequested, *account.SaleRequested, *account.PaymentCreated:
+		if u.id != account.SystemID {
+			x.created.add(u)
+		}
+	case *account.WithdrawalRequested, *account.SaleRequested, *account.PaymentCreated, *account.PaymentAddressed:
 		n := state.History.Len()
-		if _, ok := event.(*account.PaymentCreated); ok {
+		if t, _ := state.History.At(n); t.Type == account.TypeBuy {
 			x.market.paymentCreated()
 		}
 		x.opened(u, n, state)
@@ -140,6 +142,10 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 			x.market.traded(tradeOf(&t), at)
 		}
 		x.closed(u, e.N, t.Type)
+	case *account.PaymentCredited:
+		x.credited(u, state, e)
+	case *account.RefundQueued, *account.CreditReversed, *account.FreezeLifted:
+		x.payments.alert(account.TransactionID{User: u.id}, event)
 	case *account.TxFailed:
 		t, _ := state.History.At(e.N)
 		x.closed(u, e.N, t.Type)

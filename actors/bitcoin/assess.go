@@ -83,8 +83,12 @@ type Assessment struct {
 	// Credit is the AITBC due for all outputs together, what was credited before
 	// included. It is lower than before only where a reorganisation took outputs back.
 	Credit account.Money
+	// Outs are the outputs that Credit is for, if there is any.
+	Outs []wire.OutPoint
 	// Refunds go into the refund queue now; what Received.Refunded says is not in it.
 	Refunds []RefundDue
+	// Final: the time is over, and no output that was in time is on its way.
+	Final bool
 }
 
 // Assess applies a policy to the outputs that paid for a quote. tip is the height of
@@ -164,6 +168,9 @@ func (a *assessor) assess(expired bool) (out Assessment) {
 		sum = plus(sum, net)
 		if n >= a.policy.Confirmations {
 			settled = plus(settled, net)
+			if net > 0 {
+				out.Outs = append(out.Outs, r.Out)
+			}
 		}
 		if reached < 0 && sum >= a.enough {
 			reached = n
@@ -171,6 +178,7 @@ func (a *assessor) assess(expired bool) (out Assessment) {
 	}
 	out.Missing = max(0, a.quote.BTC-sum)
 	final := expired && !inFlight // no output can make it more, but a late one
+	out.Final = final
 
 	switch {
 	case settled >= a.enough:

@@ -1,0 +1,264 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
+)
+
+// maxUnwritten is how many blocks may be followed before their places go into the
+// log, while more follow at once.
+const maxUnwritten = 100
+
+// maxAtOnce is how many commands are sent before their outcome is waited for.
+const maxAtOnce = 4096
+
+// retryAfter is how long it takes to try again what the journal had no room for.
+const retryAfter = 100 * time.Millisecond
+
+// index returns what the chain has to know of users' payments, and notes their
+// addresses. Recovery calls it for several parts of the users at once.
+func (p *payments) index(users []*user) (r Resume) {
+	for _, u := range users {
+		state := u.durable.Load()
+		if state.Counts.Of(account.TypeBuy, 0) == 0 {
+			continue
+		}
+		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+			d := t.Detail
+			p.byAddress.Store(d.To, account.TransactionID{User: u.id, N: n})
+			r.Addresses = append(r.Addresses, d.To)
+			if d.Derived {
+				r.NextIndex = max(r.NextIndex, d.Index+1)
+			}
+			for i := range d.Outputs {
+				// A simulated output is in no real chain.
+				if o := &d.Outputs[i]; !o.Gone && d.Derived != p.isSimulated() {
+					r.Outputs = append(r.Outputs, bitcoin.InBlock{
+						Output: bitcoin.Output{Out: wireOut(o.Out), BTC: o.BTC, Address: d.To},
+						Block:  bitcoin.Ref{Height: o.Height, Hash: [32]byte(o.Block)},
+					})
+				}
+			}
+			if len(d.Outputs) > 0 { // whether the next block changes it, is found out at once
+				p.remember(account.TransactionID{User: u.id, N: n}, true)
+			}
+		}
+	}
+	return r
+}
+
+// goOn starts the chain where the log says.
+func (p *payments) goOn() {
+	if cursor := p.exchange.cursor.durable.Load(); cursor != nil {
+		for i, hash := range cursor.Trail.Hashes {
+			p.resume.Trail = append(p.resume.Trail, bitcoin.Ref{Height: cursor.Trail.First + int32(i), Hash: [32]byte(hash)})
+		}
+		p.tip.Store(p.resume.Trail[len(p.resume.Trail)-1].Height)
+	} else { // simulated: as high as what was final needs
+		for _, o := range p.resume.Outputs {
+			p.tip.Store(max(p.tip.Load(), o.Block.Height+p.exchange.cfg.Policy.Confirmations-1))
+		}
+	}
+	resume := p.resume
+	p.resume = Resume{}
+	p.exchange.cfg.Chain.Start(resume, p.handle)
+	// A stop may have come between an output's last confirmation and the credit.
+	p.finished.Add(1)
+	go func() {
+		defer p.finished.Done()
+		_ = p.settle(p.allUnsettled())
+	}()
+}
+
+// handle is the chain's Handle. First all facts of users are made durable, then
+// what follows from them, and last the place in the chain: a stop in between
+// repeats facts, which changes nothing, and loses none.
+func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool) error {
+	touched, err := p.record(ctx, facts)
+	if err != nil {
+		return err
+	}
+	p.settling.Lock()
+	defer p.settling.Unlock()
+	for _, fact := range facts {
+		if tip, ok := fact.(*bitcoin.Tip); ok {
+			p.follow(tip)
+		}
+	}
+	if blocks && len(p.blocks.Hashes) < maxUnwritten {
+		for _, id := range touched {
+			p.remember(id, true)
+		}
+		return nil
+	}
+	if len(p.blocks.Hashes) > 0 {
+		touched = append(touched, p.allUnsettled()...)
+	}
+	if err := p.settleLocked(touched); err != nil {
+		return err
+	}
+	if len(p.blocks.Hashes) == 0 {
+		return nil
+	}
+	if !p.isSimulated() { // a simulated chain has nothing to go on from
+		if err := p.sendAll(ctx, []order{{p.exchange.cursor, &account.AdvanceChain{Blocks: p.blocks}}}); err != nil {
+			return err
+		}
+	}
+	p.blocks = account.Trail{}
+	p.tellUnsettled()
+	return nil
+}
+
+func (p *payments) isSimulated() bool {
+	_, is := p.exchange.cfg.Chain.(*SimulatedChain)
+	return is
+}
+
+// follow notes a block. The caller holds settling.
+func (p *payments) follow(tip *bitcoin.Tip) {
+	b := &p.blocks
+	if next := b.First + int32(len(b.Hashes)); len(b.Hashes) > 0 && tip.Block.Height != next {
+		if keep := tip.Block.Height - b.First; keep > 0 && keep < int32(len(b.Hashes)) {
+			b.Hashes = b.Hashes[:keep] // a reorganisation
+		} else {
+			b.Hashes = nil
+		}
+	}
+	if len(b.Hashes) == 0 {
+		b.First = tip.Block.Height
+	}
+	b.Hashes = append(b.Hashes, account.ChainHash(tip.Block.Hash))
+	if len(b.Hashes) > account.MaxTrail {
+		b.First, b.Hashes = b.First+1, b.Hashes[1:]
+	}
+	b.Time = account.TimeOf(tip.Time)
+	p.tip.Store(tip.Block.Height)
+}
+
+// record makes facts durable, and returns the payments that they are about.
+func (p *payments) record(ctx context.Context, facts []bitcoin.Fact) (touched []account.TransactionID, err error) {
+	orders := make([]order, 0, len(facts))
+	seen := make(map[account.TransactionID]struct{}, len(facts))
+	add := func(o *bitcoin.Output, command func(n uint32, out account.Outpoint) account.Command) {
+		id, known := p.byAddress.Load(o.Address)
+		if !known {
+			return // an address that was never given out: its payment was refused
+		}
+		u, _ := p.exchange.directory.find(id.User)
+		orders = append(orders, order{u, command(id.N, account.Outpoint{TxID: account.ChainHash(o.Out.Hash), Index: o.Out.Index})})
+		if _, twice := seen[id]; !twice {
+			seen[id] = struct{}{}
+			touched = append(touched, id)
+		}
+	}
+	now := p.exchange.now()
+	for _, fact := range facts {
+		switch f := fact.(type) {
+		case *bitcoin.Seen:
+			add(&f.Output, func(n uint32, out account.Outpoint) account.Command {
+				return &account.SeeOutput{N: n, Out: out, BTC: f.BTC, At: now}
+			})
+		case *bitcoin.InBlock:
+			add(&f.Output, func(n uint32, out account.Outpoint) account.Command {
+				return &account.ConfirmOutput{
+					N: n, Out: out, BTC: f.BTC, Height: f.Block.Height, Block: account.ChainHash(f.Block.Hash),
+					At: min(now, account.TimeOf(f.Time)),
+				}
+			})
+		case *bitcoin.Removed:
+			add(&f.Output, func(n uint32, out account.Outpoint) account.Command {
+				return &account.RemoveOutput{N: n, Out: out, Height: f.Block.Height, Block: account.ChainHash(f.Block.Hash)}
+			})
+		}
+	}
+	return touched, p.sendAll(ctx, orders)
+}
+
+// order is a command for a user.
+type order struct {
+	user    *user
+	command account.Command
+}
+
+// sendAll gives the commands to their users and returns when the outcome of all is
+// durable. What the journal had no room for is sent again, and all that came with
+// it, so that the order stays. A refusal is final, and logged. It fails only where
+// the exchange closes or the journal is gone.
+func (p *payments) sendAll(ctx context.Context, orders []order) error {
+	for len(orders) > maxAtOnce {
+		if err := p.sendAll(ctx, orders[:maxAtOnce]); err != nil {
+			return err
+		}
+		orders = orders[maxAtOnce:]
+	}
+	x := p.exchange
+	for len(orders) > 0 {
+		var failed error
+		calls := make([]*call, len(orders))
+		for i, o := range orders {
+			calls[i] = x.send(o.user, o.command, nil)
+		}
+		for i, c := range calls {
+			<-c.done
+			_, err := x.collect(c)
+			var refused *account.Error
+			switch {
+			case err == nil:
+			case errors.As(err, &refused):
+				if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
+					x.log.Error("a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
+						slog.String("command", fmt.Sprintf("%T", orders[i].command)), slog.Any("error", err))
+				}
+			default:
+				failed = err
+			}
+		}
+		if failed == nil {
+			return nil
+		}
+		if err := x.cfg.Journal.Err(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		case <-time.After(retryAfter):
+		}
+	}
+	return nil
+}
+
+func wireOut(o account.Outpoint) wire.OutPoint {
+	return wire.OutPoint{Hash: [32]byte(o.TxID), Index: o.Index}
+}
+
+// alert tells the operator what needs one. It is called in the journal's order.
+func (p *payments) alert(id account.TransactionID, event account.Event) {
+	log := p.exchange.log
+	switch e := event.(type) {
+	case *account.CreditReversed:
+		id.N = e.N
+		p.frozen.Add(1)
+		log.Error("ALERT: a reorganisation took back a credited payment; the amount is frozen", slog.String("payment_id", id.String()),
+			slog.String("output", e.Out.String()), slog.String("amount", e.Amount.String()))
+	case *account.FreezeLifted:
+		id.N = e.N
+		log.Warn("a frozen amount is free again", slog.String("payment_id", id.String()),
+			slog.String("amount", e.Amount.String()), slog.String("by", e.By))
+	case *account.RefundQueued:
+		id.N = e.N
+		p.refunds.Add(1)
+		log.Warn("a refund is due", slog.String("payment_id", id.String()), slog.String("output", e.Out.String()), slog.String("btc", e.BTC.String()))
+	}
+}

@@ -1,0 +1,354 @@
+package actors_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
+)
+
+// paidWorld is an exchange with a quietChain that confirms twice, and one user.
+type paidWorld struct {
+	*world
+	t     *testing.T
+	chain *quietChain
+	s     *actors.Session
+}
+
+func newPaidWorld(t *testing.T, choose ...func(*setup)) *paidWorld {
+	t.Helper()
+	p := &paidWorld{t: t, chain: &quietChain{}}
+	p.world = start(t, &memoryLog{}, append([]func(*setup){withChain(p.chain), twice}, choose...)...)
+	p.s, _ = p.login("aitbc1wallet_payer")
+	return p
+}
+
+func twice(s *setup) { s.actors.Terms.Confirmations = 2 }
+
+// restart begins anew from the log.
+func (p *paidWorld) restart(choose ...func(*setup)) {
+	p.t.Helper()
+	p.stop()
+	p.chain = &quietChain{}
+	p.world = start(p.t, p.log, append([]func(*setup){withChain(p.chain), twice}, choose...)...)
+	p.s = newSession(p.world, "aitbc1wallet_payer")
+}
+
+func ref(height int) bitcoin.Ref {
+	return bitcoin.Ref{Height: int32(height), Hash: chainhash.Hash{byte(height), 1}}
+}
+
+// output is output number n, of satoshi to a payment's address.
+func (p *paidWorld) output(id account.TransactionID, n byte, satoshi account.Money) bitcoin.Output {
+	p.t.Helper()
+	return bitcoin.Output{Out: wire.OutPoint{Hash: chainhash.Hash{n}}, BTC: satoshi, Address: p.transaction(id).Detail.To}
+}
+
+// block tells of a block with outputs.
+func (p *paidWorld) block(height int, outputs ...bitcoin.Output) {
+	p.t.Helper()
+	var facts []bitcoin.Fact
+	for _, o := range outputs {
+		facts = append(facts, &bitcoin.InBlock{Output: o, Block: ref(height), Time: time.Now()})
+	}
+	p.chain.tell(p.t, append(facts, &bitcoin.Tip{Block: ref(height), Time: time.Now()})...)
+}
+
+// is checks where a payment stands, and the user's balance.
+func (p *paidWorld) is(id account.TransactionID, state bitcoin.PaymentState, balance account.Money) actors.PaymentView {
+	p.t.Helper()
+	t := p.transaction(id)
+	view := p.Payment(&t)
+	if got := p.state(id.User).Balance; view.State != state || got != balance {
+		p.t.Errorf("the payment is %+v, %+v, and the balance %s; want %s, %s", view, t.Detail, got, state, balance)
+	}
+	return view
+}
+
+const (
+	thousand = 1000 * account.Unit
+	price    = account.Money(1_005_000) // of a thousand, in satoshi
+)
+
+func TestAPaymentGoesFromSeenToConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPaidWorld(t)
+		id := p.buy(p.s, thousand)
+		out := p.output(id, 1, price)
+		p.is(id, bitcoin.PaymentPending, 0)
+		p.chain.tell(t, &bitcoin.Seen{Output: out})
+		p.is(id, bitcoin.PaymentSeen, 0)
+		p.block(100, out)
+		if v := p.is(id, bitcoin.PaymentConfirming, 0); v.Confirmations != 1 || v.Required != 2 {
+			t.Errorf("%+v", v)
+		}
+		p.block(101)
+		if v := p.is(id, actors.PaymentConfirmed, thousand); v.Confirmations != 2 || v.Credited != thousand || v.TxHash != out.Out.Hash.String() {
+			t.Errorf("%+v", v)
+		}
+		p.block(102)
+		p.is(id, actors.PaymentConfirmed, thousand)
+		if m := p.Market(); m.Volume != thousand || m.VolumeBTC != 1_000_000 || m.OpenPayments != 0 {
+			t.Errorf("%+v", m)
+		}
+		if _, ok := p.chain.watches(id); ok {
+			t.Error("a credited payment is still watched as open")
+		}
+	})
+}
+
+func TestFactsAreCreditedOnceHoweverOftenTheyAreTold(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	out := p.output(id, 1, price)
+	together(20, func(i int) {
+		if i%2 == 0 {
+			p.block(100, out)
+			p.block(101)
+			return
+		}
+		if _, err := p.ConfirmPayment(id, "bb", "olga", nil); err != nil && codeOf(err) != account.CodeNotPending {
+			t.Error(err)
+		}
+	})
+	p.is(id, actors.PaymentConfirmed, thousand)
+	p.restart()
+	p.block(100, out)
+	p.block(101)
+	p.is(id, actors.PaymentConfirmed, thousand)
+}
+
+func TestAnUnderpaidPaymentFollowsThePolicy(t *testing.T) {
+	half := price / 2
+	for _, c := range []struct {
+		name   string
+		policy bitcoin.Policy
+		credit account.Money
+		refund account.Money
+		status account.TransactionStatus
+	}{
+		{"refund", bitcoin.Policy{}, 0, half, account.Failed},
+		{"proportion", bitcoin.Policy{Underpaid: bitcoin.Proportion}, thousand / 2, 0, account.Completed},
+		{"tolerance", bitcoin.Policy{TolerancePPM: 500_000}, thousand, 0, account.Completed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPaidWorld(t, func(s *setup) { s.actors.Policy = c.policy })
+				id := p.buy(p.s, thousand)
+				p.block(100, p.output(id, 1, half))
+				p.block(101)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				tx := p.transaction(id)
+				view := p.Payment(&tx)
+				if view.Credited != c.credit || view.Refund != c.refund || tx.Status != c.status || p.state(id.User).Balance != c.credit {
+					t.Errorf("%+v, %s", view, tx.Status)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatIsPaidTooMuchGoesBack(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	p.block(100, p.output(id, 1, price), p.output(id, 2, 7)) // twice, to one address
+	p.block(101)
+	if v := p.is(id, bitcoin.PaymentOverpaid, thousand); v.Refund != 7 || v.Received != price+7 {
+		t.Errorf("%+v", v)
+	}
+	if p.Stats().Refunds != 1 {
+		t.Errorf("%+v", p.Stats())
+	}
+}
+
+func TestTwoOutputsAddUp(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	p.block(100, p.output(id, 1, price-7))
+	p.block(101)
+	if v := p.is(id, bitcoin.PaymentUnderpaid, 0); v.Missing != 7 {
+		t.Errorf("%+v", v)
+	}
+	p.block(102, p.output(id, 2, 7))
+	p.block(103)
+	p.is(id, actors.PaymentConfirmed, thousand)
+}
+
+func TestALatePaymentGoesIntoTheRefundQueueOrIsCredited(t *testing.T) {
+	for rule, credit := range map[bitcoin.Rule]account.Money{bitcoin.Refund: 0, bitcoin.Proportion: thousand} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPaidWorld(t, func(s *setup) { s.actors.Policy.Late = rule })
+			id := p.buy(p.s, thousand)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			p.is(id, bitcoin.PaymentExpired, 0)
+			time.Sleep(time.Second)
+			p.block(100, p.output(id, 1, price))
+			p.block(101)
+			if v := p.is(id, bitcoin.PaymentLate, credit); (v.Refund == price) != (credit == 0) {
+				t.Errorf("%+v", v)
+			}
+		})
+	}
+}
+
+func TestAPaymentDoesNotExpireBeforeTheChainIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPaidWorld(t)
+		p.chain.blind = true
+		id := p.buy(p.s, thousand)
+		paid := time.Now()
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		p.is(id, bitcoin.PaymentPending, 0)
+		// The node comes back, with a payment that was in time.
+		p.chain.tell(t, &bitcoin.InBlock{Output: p.output(id, 1, price), Block: ref(100), Time: paid}, &bitcoin.Tip{Block: ref(100)}, &bitcoin.Tip{Block: ref(101)})
+		p.is(id, actors.PaymentConfirmed, thousand)
+		second := p.buy(p.s, thousand)
+		time.Sleep(3 * time.Hour)
+		p.chain.mu.Lock()
+		p.chain.blind = false
+		p.chain.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.is(second, bitcoin.PaymentExpired, thousand)
+	})
+}
+
+func TestWhatAnOperatorEndedIsNotCredited(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	if _, err := p.FailTransaction(id, "olga", "asked for", nil); err != nil {
+		t.Fatal(err)
+	}
+	p.block(100, p.output(id, 1, price))
+	p.block(101)
+	if v := p.is(id, actors.PaymentFailed, 0); v.Refund != price {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestAReorganisationBeforeTheCreditTakesTheSightingBack(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	out := p.output(id, 1, price)
+	p.block(100, out)
+	p.chain.tell(t, &bitcoin.Removed{Output: out, Block: ref(100)}, &bitcoin.Tip{Block: ref(100)}, &bitcoin.Tip{Block: ref(101)})
+	p.is(id, bitcoin.PaymentPending, 0)
+	p.block(102, out)
+	p.block(103)
+	p.is(id, actors.PaymentConfirmed, thousand)
+	if p.Stats().Reversed != 0 {
+		t.Errorf("%+v", p.Stats())
+	}
+}
+
+func TestAReorganisationAfterTheCreditFreezesItUntilItIsConfirmedAgain(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	out := p.output(id, 1, price)
+	p.block(100, out)
+	p.block(101)
+	p.chain.tell(t, &bitcoin.Removed{Output: out, Block: ref(100)}, &bitcoin.Tip{Block: ref(100)}, &bitcoin.Tip{Block: ref(101)}, &bitcoin.Tip{Block: ref(102)})
+	p.is(id, bitcoin.PaymentUnderpaid, thousand)
+	if state := p.state(id.User); state.Frozen != thousand || state.Spendable() != 0 || p.Stats().Reversed != 1 {
+		t.Errorf("frozen %s", state.Frozen)
+	}
+	if _, err := p.Withdraw(p.s, 1, "aitbc_elsewhere", nil); codeOf(err) != account.CodeInsufficientFunds {
+		t.Errorf("withdrawing what is frozen: %v", err)
+	}
+	p.restart()
+	if state := p.state(id.User); state.Frozen != thousand {
+		t.Errorf("after a restart %s are frozen", state.Frozen)
+	}
+	p.chain.tell(t, &bitcoin.Seen{Output: out})
+	p.block(103, out)
+	if state := p.state(id.User); state.Frozen != thousand {
+		t.Errorf("after one confirmation %s are frozen", state.Frozen)
+	}
+	p.block(104)
+	p.is(id, actors.PaymentConfirmed, thousand)
+	if state := p.state(id.User); state.Frozen != 0 {
+		t.Errorf("after two confirmations %s are frozen", state.Frozen)
+	}
+}
+
+func TestMoreConfirmationsToComeDoNotTakeBackWhatWasCredited(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	p.block(100, p.output(id, 1, price))
+	p.block(101)
+	p.restart(func(s *setup) { s.actors.Terms.Confirmations = 50 })
+	p.block(102, p.output(id, 2, 3))
+	p.is(id, bitcoin.PaymentOverpaid, thousand)
+	if state := p.state(id.User); state.Frozen != 0 {
+		t.Errorf("%s are frozen", state.Frozen)
+	}
+}
+
+func TestAStartGoesOnWhereTheLogEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPaidWorld(t)
+		first, second := p.buy(p.s, thousand), p.buy(p.s, thousand)
+		inBlock, inPool := p.output(first, 1, price), p.output(second, 2, price)
+		for height := 100; height < 300; height++ {
+			p.block(height)
+		}
+		p.block(300, inBlock)
+		p.chain.tell(t, &bitcoin.Seen{Output: inPool})
+		// The second confirmation is known, and the process ends before the credit.
+		p.restart()
+		r := p.chain.resume
+		if len(r.Trail) != account.MaxTrail || r.Trail[account.MaxTrail-1] != ref(300) || r.Trail[0] != ref(300-account.MaxTrail+1) {
+			t.Errorf("%d blocks up to %v", len(r.Trail), r.Trail[len(r.Trail)-1])
+		}
+		if r.NextIndex != 2 || len(r.Addresses) != 2 || !slices.Contains(r.Addresses, inBlock.Address) {
+			t.Errorf("%+v", r.Addresses)
+		}
+		outs := fmt.Sprint(len(r.Outputs))
+		for _, o := range r.Outputs {
+			outs += fmt.Sprint(" ", o.Out, o.BTC, o.Address == inBlock.Address, o.Block == ref(300), o.Block == bitcoin.Ref{})
+		}
+		if len(r.Outputs) != 2 || p.Stats().Accounts != 1 {
+			t.Errorf("outputs %s", outs)
+		}
+		p.block(301)
+		p.is(first, actors.PaymentConfirmed, thousand)
+		p.is(second, bitcoin.PaymentSeen, thousand)
+	})
+}
+
+func TestARefusedPaymentUsesUpNoAddress(t *testing.T) {
+	p := newPaidWorld(t)
+	key := &account.Idempotency{Key: account.Key{1}}
+	for range 3 { // the same request again
+		if _, err := p.CreatePayment(p.s, thousand, 0, "", key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range account.MaxOpenPayments + 50 {
+		if _, err := p.CreatePayment(p.s, thousand, 0, "", nil); err != nil && codeOf(err) != account.CodeTooManyPayments {
+			t.Fatal(err)
+		}
+	}
+	if p.chain.next > account.MaxOpenPayments+1 {
+		t.Errorf("%d addresses for %d payments", p.chain.next, account.MaxOpenPayments)
+	}
+	seen := map[uint32]bool{}
+	for n := uint32(1); n <= account.MaxOpenPayments; n++ {
+		d := p.transaction(account.TransactionID{User: p.s.UserID(), N: n}).Detail
+		if seen[d.Index] || !d.Derived || d.To != fmt.Sprintf("address-%d", d.Index) {
+			t.Errorf("payment %d: %+v", n, d)
+		}
+		seen[d.Index] = true
+	}
+}
