@@ -206,6 +206,6 @@ func (w *Watcher) Payment(t *account.Transaction) PaymentView { return w.exchang
 
 // LiftFreeze frees what a reorganisation froze for a payment: the operator answers
 // for it.
-func (x *Exchange) LiftFreeze(id account.TransactionID, by, reason string) (Receipt, error) {
-	return x.settle(id, &account.LiftFreeze{N: id.N, By: by, Reason: reason}, nil)
+func (x *Exchange) LiftFreeze(id account.TransactionID, by, reason string, idem *account.Idempotency) (Receipt, error) {
+	return x.settle(id, &account.LiftFreeze{N: id.N, By: by, Reason: reason}, idem)
 }

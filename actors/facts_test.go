@@ -204,7 +204,9 @@ func TestALatePaymentGoesIntoTheRefundQueueOrIsCredited(t *testing.T) {
 func TestAPaymentDoesNotExpireBeforeTheChainIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPaidWorld(t)
+		p.chain.mu.Lock()
 		p.chain.blind = true
+		p.chain.mu.Unlock()
 		id := p.buy(p.s, thousand)
 		paid := time.Now()
 		time.Sleep(3 * time.Hour)

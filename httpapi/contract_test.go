@@ -13,9 +13,10 @@ const (
 	btcAddress   = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 	someHash     = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	transaction  = "id type status amount fee description created_at confirmed_at"
-	paymentNames = "payment_id status confirmations tx_hash aitbc_amount btc_amount fee payment_address created_at expires_at credited_at"
+	paymentNames = "payment_id status confirmations confirmations_required tx_hash aitbc_amount btc_amount fee " +
+		"btc_received btc_missing btc_refund aitbc_credited payment_address created_at expires_at credited_at"
 	profileNames = "user_id wallet_address email username status created_at last_login"
-	userNames    = profileNames + " address balance available held updated_at transactions"
+	userNames    = profileNames + " address balance available held frozen updated_at transactions"
 )
 
 // TestEveryRouteAnswersWhatTheContractSays walks through the contract's table in
@@ -69,7 +70,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		transaction+" btc_amount btc_fee to_address")
 	equal(sale, "status", "pending")
 	equal(sale, "btc_amount", "0.00995")
-	balance := visit("GET /api/users/{id}/balance", u.as("GET", path+"/balance", ""), 200, "user_id address balance available held updated_at")
+	balance := visit("GET /api/users/{id}/balance", u.as("GET", path+"/balance", ""), 200, "user_id address balance available held frozen updated_at")
 	equal(balance, "address", "aitbc_"+strings.ReplaceAll(u.id, "-", ""))
 	equal(balance, "balance", "10000.12345678")
 	equal(balance, "available", "8900.12345678")
@@ -170,6 +171,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		delete(left, pattern)
 		r.is(status)
 	}
+	reach("POST /api/operator/transactions/{id}/lift-freeze", a.operator("POST", "/api/operator/transactions/"+id+"/lift-freeze", `{"reason":"settled"}`), 409)
 	extra := a.login("aitbc1wallet_contract")
 	reach("GET /api/users/me/sessions", u.as("GET", "/api/users/me/sessions", ""), 200)
 	reach("DELETE /api/users/me/sessions/{id}", u.as("DELETE", "/api/users/me/sessions/nonsense", ""), 404)

@@ -107,8 +107,9 @@ type stream struct {
 	server  *Server
 	watcher *actors.Watcher
 	conn    net.Conn
-	gone    chan struct{}  // closed when the client has closed its side
-	told    *account.State // what the client knows
+	gone    chan struct{}                 // closed when the client has closed its side
+	told    *account.State                // what the client knows
+	stands  map[uint32]actors.PaymentView // what it knows of payments that the next block may change
 }
 
 // eventsHead is the response up to the events. The connection serves this alone
@@ -172,6 +173,7 @@ func (st *stream) run(head, last string) {
 	go st.read()
 
 	st.told = st.watcher.State()
+	st.unsettled(nil) // what a client finds out by itself is where it begins
 	b := s.buffer()
 	*b = append(append(*b, head...), "retry: 1000\n\n"...)
 	if last != "" && last != strconv.FormatUint(st.told.Seq, 10) {
@@ -255,7 +257,7 @@ func (st *stream) position(b []byte) []byte {
 func (st *stream) difference(b []byte) []byte {
 	before, now := st.told, st.watcher.State()
 	if before == now {
-		return b
+		return st.unsettled(b)
 	}
 	st.told = now
 	start, n := len(b), 0
@@ -266,7 +268,9 @@ func (st *stream) difference(b []byte) []byte {
 		id := account.TransactionID{User: now.ID, N: number}
 		b = appendEvent(b, "transaction", func(b []byte) []byte { return appendTransaction(b, id, t) })
 		if t.Type == account.TypeBuy {
-			b = appendEvent(b, "payment", func(b []byte) []byte { return appendPayment(b, id, t) })
+			view := st.watcher.Payment(t)
+			st.stands[number] = view
+			b = appendEvent(b, "payment", func(b []byte) []byte { return appendPayment(b, id, t, view) })
 		}
 		return true
 	})
@@ -274,13 +278,35 @@ func (st *stream) difference(b []byte) []byte {
 		b = appendEvent(b[:start], "reset", func(b []byte) []byte { return append(b, '{', '}') })
 		return st.position(b)
 	}
-	if now.Balance != before.Balance || now.Held != before.Held {
+	if now.Balance != before.Balance || now.Held != before.Held || now.Frozen != before.Frozen {
 		b = appendEvent(b, "balance", func(b []byte) []byte { return appendWholeBalance(b, now) })
 	}
 	if now.Status != before.Status || now.Email != before.Email || now.Username != before.Username {
 		b = appendEvent(b, "profile", func(b []byte) []byte { return append(appendProfile(append(b, '{'), now), '}') })
 	}
+	b = st.unsettled(b)
 	return st.position(b)
+}
+
+// unsettled tells of payments that a block has changed, though not the account: they
+// have got another confirmation.
+func (st *stream) unsettled(b []byte) []byte {
+	numbers := st.watcher.Unsettled()
+	stands := make(map[uint32]actors.PaymentView, len(numbers))
+	for _, n := range numbers {
+		t, ok := st.told.History.At(n)
+		if !ok || t.Type != account.TypeBuy {
+			continue
+		}
+		view := st.watcher.Payment(&t)
+		stands[n] = view
+		if before, known := st.stands[n]; known && before != view {
+			id := account.TransactionID{User: st.told.ID, N: n}
+			b = appendEvent(b, "payment", func(b []byte) []byte { return appendPayment(b, id, &t, view) })
+		}
+	}
+	st.stands = stands
+	return b
 }
 
 // appendEvent writes one event, whose data is JSON and so has no line break.

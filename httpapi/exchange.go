@@ -10,6 +10,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
 )
 
 const (
@@ -56,7 +57,7 @@ func (s *Server) createPayment(r *request) error {
 	b = appendString(b, "payment_address", t.Detail.To)
 	b = appendString(b, "payment_uri", uri)
 	b = appendString(b, "qr_code", code)
-	b = appendString(b, "status", paymentStatusOf(&t))
+	b = appendString(b, "status", string(bitcoin.PaymentPending)) // the first answer, also to a retry
 	b = appendTime(b, "created_at", t.CreatedAt)
 	b = appendTime(b, "expires_at", t.Detail.ExpiresAt)
 	r.body = append(b, '}')
@@ -70,17 +71,6 @@ func qrCode(uri string) (string, error) {
 		return "", err
 	}
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG()), nil
-}
-
-// paymentStatusOf says where a payment stands: pending, confirmed, expired or failed.
-func paymentStatusOf(t *account.Transaction) string {
-	switch {
-	case t.Status == account.Completed:
-		return "confirmed"
-	case t.Status == account.Failed && t.Detail.Expired:
-		return "expired"
-	}
-	return t.Status.String()
 }
 
 func (s *Server) paymentStatus(r *request) error {
@@ -99,20 +89,25 @@ func (s *Server) paymentStatus(r *request) error {
 }
 
 func (r *request) payment(id account.TransactionID, t *account.Transaction) error {
-	r.body = appendPayment(r.body[:0], id, t)
+	r.body = appendPayment(r.body[:0], id, t, r.server.exchange.Payment(t))
 	return r.json(fasthttp.StatusOK)
 }
 
 // appendPayment writes where a payment stands as one object.
-func appendPayment(b []byte, id account.TransactionID, t *account.Transaction) []byte {
+func appendPayment(b []byte, id account.TransactionID, t *account.Transaction, v actors.PaymentView) []byte {
 	b = append(b, '{')
 	b = appendTransactionID(b, "payment_id", id)
-	b = appendString(b, "status", paymentStatusOf(t))
-	b = appendUint(b, "confirmations", uint64(t.Detail.Confirmations))
-	b = appendStringOrNull(b, "tx_hash", t.Detail.TxHash)
+	b = appendString(b, "status", string(v.State))
+	b = appendUint(b, "confirmations", uint64(v.Confirmations))
+	b = appendUint(b, "confirmations_required", uint64(v.Required))
+	b = appendStringOrNull(b, "tx_hash", v.TxHash)
 	b = appendMoney(b, "aitbc_amount", t.Amount)
 	b = appendMoney(b, "btc_amount", t.Detail.BTC)
 	b = appendMoney(b, "fee", t.Detail.BTCFee)
+	b = appendMoney(b, "btc_received", v.Received)
+	b = appendMoney(b, "btc_missing", v.Missing)
+	b = appendMoney(b, "btc_refund", v.Refund)
+	b = appendMoney(b, "aitbc_credited", v.Credited)
 	b = appendString(b, "payment_address", t.Detail.To)
 	b = appendTime(b, "created_at", t.CreatedAt)
 	b = appendTime(b, "expires_at", t.Detail.ExpiresAt)

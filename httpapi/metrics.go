@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -54,6 +55,29 @@ func newMetricSet(s *Server) *metricSet {
 
 	gauge("exchange_transactions", of(func(st actors.Stats) float64 { return float64(st.Transactions) }))
 	gauge("exchange_actors", of(func(st actors.Stats) float64 { return float64(st.Actors) }))
+
+	gauge("exchange_credits_reversed_total", of(func(st actors.Stats) float64 { return float64(st.Reversed) }))
+	gauge("exchange_refunds_queued_total", of(func(st actors.Stats) float64 { return float64(st.Refunds) }))
+
+	chain := func(f func(actors.ChainStatus) float64) func() float64 {
+		return func() float64 {
+			status, ok := s.exchange.Chain()
+			if !ok || !s.ready.Load() {
+				return math.NaN()
+			}
+			return f(status)
+		}
+	}
+	gauge("exchange_chain_following", chain(func(st actors.ChainStatus) float64 { return oneIf(st.Failed == nil && st.State == bitcoin.Following) }))
+	gauge("exchange_chain_failed", chain(func(st actors.ChainStatus) float64 { return oneIf(st.Failed != nil) }))
+	gauge("exchange_chain_height", chain(func(st actors.ChainStatus) float64 { return float64(st.Height) }))
+	gauge("exchange_chain_node_height", chain(func(st actors.ChainStatus) float64 { return float64(st.NodeHeight) }))
+	gauge("exchange_chain_synced_age_seconds", chain(func(st actors.ChainStatus) float64 {
+		if st.Synced.IsZero() {
+			return math.NaN()
+		}
+		return time.Since(st.Synced).Seconds()
+	}))
 
 	snapshot := func(f func(actors.SnapshotStats) float64) func() float64 {
 		return func() float64 { return f(s.exchange.SnapshotStats()) }

@@ -219,6 +219,27 @@ func (s *Server) failTransaction(r *request) error {
 	return r.receipt(fasthttp.StatusOK, receipt)
 }
 
+// liftFreeze frees what a reorganisation froze: the operator answers for it.
+func (s *Server) liftFreeze(r *request) error {
+	id, err := r.transactionID()
+	if err != nil {
+		return err
+	}
+	var reason string
+	if err := r.decode(text("reason", &reason, 1, maxReason)); err != nil {
+		return err
+	}
+	idem, err := r.idempotency()
+	if err != nil {
+		return err
+	}
+	receipt, err := s.exchange.LiftFreeze(id, r.operator, reason, idem)
+	if err != nil {
+		return err
+	}
+	return r.receipt(fasthttp.StatusOK, receipt)
+}
+
 // takeSnapshot begins a snapshot. Its end is told by the metrics and the log.
 func (s *Server) takeSnapshot(r *request) error {
 	if err := r.decode(); err != nil {

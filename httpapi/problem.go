@@ -118,6 +118,7 @@ var statuses = map[account.Code]struct {
 	account.CodeHistoryFull:       {fasthttp.StatusConflict, "History full"},
 	account.CodeTaken:             {fasthttp.StatusConflict, "Taken"},
 	account.CodeNoChange:          {fasthttp.StatusConflict, "No change"},
+	account.CodeTooManyOutputs:    {fasthttp.StatusConflict, "Too many outputs"},
 	account.CodeUnauthenticated:   {fasthttp.StatusUnauthorized, "Not logged in"},
 	actors.CodeBadAmount:          {fasthttp.StatusBadRequest, "Invalid amount"},
 	actors.CodeBadAddress:         {fasthttp.StatusBadRequest, "Invalid address"},

@@ -214,6 +214,14 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		p := unavailable(0, "this exchange takes no payments: "+err.Error())
 		p.Code = "payments_off"
 		return p
+	case errors.Is(err, actors.ErrChainDown):
+		p := unavailable(30, "nobody can buy at the moment: "+actors.ErrChainDown.Error())
+		p.Code = "chain_down"
+		return p
+	case errors.Is(err, actors.ErrNoRate): // why is the operator's business
+		p := unavailable(10, "nobody can trade at the moment: "+actors.ErrNoRate.Error())
+		p.Code = "no_rate"
+		return p
 	}
 	return &Problem{Status: 500, Code: "internal", Title: "Internal error", Detail: "this request failed; the operator's log says why"}
 }

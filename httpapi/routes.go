@@ -77,6 +77,7 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/api/operator/transactions", route{"operator_transactions", operatorOnly, reads, false, s.openTransactions}},
 		{"POST", "/api/operator/transactions/{id}/complete", route{"operator_complete", operatorOnly, operates, false, s.completeTransaction}},
 		{"POST", "/api/operator/transactions/{id}/fail", route{"operator_fail", operatorOnly, operates, false, s.failTransaction}},
+		{"POST", "/api/operator/transactions/{id}/lift-freeze", route{"operator_lift_freeze", operatorOnly, admin, false, s.liftFreeze}},
 		{"POST", "/api/operator/snapshot", route{"operator_snapshot", operatorOnly, operates, false, s.takeSnapshot}},
 	}
 }

@@ -104,7 +104,8 @@ func appendWholeBalance(b []byte, state *account.State) []byte {
 func appendBalance(b []byte, state *account.State) []byte {
 	b = appendAddress(b, "address", state.ID)
 	b = appendMoney(b, "balance", state.Balance)
-	b = appendMoney(b, "available", state.Available())
+	b = appendMoney(b, "available", state.Spendable())
 	b = appendMoney(b, "held", state.Held)
+	b = appendMoney(b, "frozen", state.Frozen)
 	return appendTime(b, "updated_at", state.BalanceAt)
 }

@@ -68,7 +68,10 @@ export function heard(status) {
 
 terms.watch(() => { if (shown) update(shown); });
 
-const final = () => shown.status !== 'pending';
+const OPEN = new Set(['pending', 'seen', 'confirming', 'underpaid']);
+const over = () => Date.parse(shown.expires_at) <= Date.now() && (shown.status !== 'underpaid' || Number(shown.btc_refund) > 0);
+// Whoever paid too little may still pay the rest, until the time is over.
+const final = () => !OPEN.has(shown.status) || (shown.status === 'underpaid' && (over() || Number(shown.aitbc_credited) > 0));
 
 function build() {
   const uri = shown.payment_uri ?? `bitcoin:${shown.payment_address}?amount=${shown.btc_amount}`;
@@ -111,18 +114,26 @@ function leave() {
 }
 
 function update(payment) {
-  const needed = terms.get()?.confirmations ?? 1;
-  const seen = Number(payment.confirmations ?? 0) > 0 || Boolean(payment.tx_hash);
+  const needed = payment.confirmations_required ?? terms.get()?.confirmations ?? 1;
+  const credited = `${format(fromJSON(payment.aitbc_credited ?? 0))} AITBC`;
+  const paid = Number(payment.aitbc_credited ?? 0) > 0;
+  const refund = Number(payment.btc_refund ?? 0) > 0 ? ` ${payment.btc_refund} BTC go back to you: the exchange will ask where to.` : '';
   const amount = `${format(fromJSON(payment.aitbc_amount))} AITBC`;
   const words = {
-    pending: seen ? `Seen on the network: ${payment.confirmations} of ${needed} confirmations` : 'Waiting for your Bitcoin',
+    pending: 'Waiting for your Bitcoin',
+    seen: `Seen on the network: 0 of ${needed} confirmations`,
+    confirming: `Seen on the network: ${payment.confirmations} of ${needed} confirmations`,
+    underpaid: paid ? `Less was paid than quoted: ${credited} are in your balance.${refund}`
+      : `${payment.btc_received} BTC have come so far; ${payment.btc_missing} BTC are missing.${refund}`,
+    overpaid: `${credited} are in your balance, and more was paid than quoted.${refund}`,
+    late: paid ? `Paid after the quote had expired: ${credited} are in your balance.${refund}` : `Paid after the quote had expired.${refund}`,
     confirmed: `${amount} are in your balance`,
     expired: 'The time is over and the quote no longer holds. Nothing was taken; start again for a new one.',
     failed: 'The exchange could not take this payment. Its line in the history says why.',
   }[payment.status];
-  setText(view.title, payment.status === 'confirmed' ? 'Bought' : `Buy ${amount}`);
+  setText(view.title, payment.status === 'confirmed' || paid ? 'Bought' : `Buy ${amount}`);
   setText(view.state, words);
-  const at = { pending: seen ? 1 : 0, confirmed: 3 }[payment.status] ?? -1;
+  const at = { pending: 0, underpaid: paid ? 3 : 0, seen: 1, confirming: 1, confirmed: 3, overpaid: 3 }[payment.status] ?? -1;
   view.steps.replaceChildren(...['Payment', 'Confirmation', 'Credit'].map((name, i) => h('li', {
     class: i < at ? 'past' : i === at ? 'now' : '',
     'aria-current': i === at ? 'step' : null,
