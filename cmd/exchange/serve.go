@@ -50,6 +50,7 @@ type settings struct {
 	passivateAfter  time.Duration
 	profileListen   string
 	access          accessSettings
+	bitcoin         bitcoinSettings
 }
 
 func serveOptions(s *settings) *options {
@@ -85,6 +86,7 @@ func serveOptions(s *settings) *options {
 	o.text(&s.profileListen, "profile-listen", "loopback address to serve Go's profiles on (/debug/pprof/); off when not given")
 	o.integer(&s.snapshotBytes, "snapshot-bytes", 0, 1<<40, "bytes that the log grows by before a snapshot is taken; 0 takes none but on SIGUSR1 and for the operator")
 	o.integer(&s.segmentBytes, "segment-bytes", 1<<10, 1<<30, "size at which a file of the log ends and the next begins; the last is held in memory, and a snapshot leaves room for one on the disk")
+	s.bitcoin.addTo(o)
 	o.duration(&s.passivateAfter, "passivate-after", time.Millisecond, 24*time.Hour, "how long a user is idle before the memory to serve them is given back")
 	return o
 }
@@ -127,7 +129,13 @@ func (s *settings) check() (demo bool, err error) {
 	if s.profileListen != "" && !isLoopback(s.profileListen) {
 		return false, &usageError{fmt.Sprintf("invalid value %q for flag -profile-listen: want HOST:PORT with a loopback address, such as 127.0.0.1:6060", s.profileListen)}
 	}
-	demo = s.demo == "true" || (s.demo == "auto" && isLoopback(s.listen))
+	if err := s.bitcoin.check(); err != nil {
+		return false, err
+	}
+	if s.demo == "true" && s.bitcoin.rpc != "" {
+		return false, &usageError{"-demo simulates Bitcoin: leave it out, or -bitcoin-rpc"}
+	}
+	demo = s.demo == "true" || (s.demo == "auto" && s.bitcoin.rpc == "" && isLoopback(s.listen))
 	return demo, s.access.check(s.listen, demo)
 }
 
@@ -161,6 +169,10 @@ func serve(args []string, env func(string) string, stdout, stderr io.Writer) err
 // run serves until ctx is done or the journal fails. bar is where recovery shows
 // how far it is, nil for log lines.
 func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKey, bar io.Writer, log *slog.Logger) (err error) {
+	node, err := s.bitcoin.node(ctx, log)
+	if err != nil {
+		return err
+	}
 	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: s.data, SegmentBytes: s.segmentBytes, Logger: log})
 	if err != nil {
 		return err
@@ -170,11 +182,16 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(err, local.Close())
 	}
 	var chain actors.Chain
-	if demo {
+	switch {
+	case node != nil:
+		chain = actors.NewBitcoinChain(actors.BitcoinConfig{Node: node, Keys: s.bitcoin.keys, Poll: s.bitcoin.poll, Logger: log})
+	case demo:
 		chain = actors.NewSimulatedChain(s.demoConfirm, s.terms.Confirmations, rand.Reader)
 	}
+	rate, stopFeed := s.bitcoin.feed(log)
+	defer stopFeed()
 	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo,
+		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
 	})

@@ -37,6 +37,10 @@ func (l *ledger) report(w io.Writer) error {
 	for id := range l.accounts {
 		ids = append(ids, id)
 	}
+	accounts := len(ids)
+	if _, has := l.accounts[account.SystemID]; has { // the exchange's own, which is nobody's
+		accounts--
+	}
 	slices.SortFunc(ids, func(a, b account.UserID) int { return slices.Compare(a[:], b[:]) })
 
 	var balances, held big.Int
@@ -73,7 +77,7 @@ func (l *ledger) report(w io.Writer) error {
 	if l.found {
 		fmt.Fprintf(w, "snapshot       %d accounts after frame %d, %d bytes\n", l.snapshot.Entries, l.snapshot.Next-1, l.snapshot.Bytes)
 	}
-	fmt.Fprintf(w, "accounts       %d with %d transactions\n", len(ids), transactions)
+	fmt.Fprintf(w, "accounts       %d with %d transactions\n", accounts, transactions)
 	if !l.whole {
 		fmt.Fprintf(w, "opening        %s AITBC, the snapshot's balances\n", amount(&l.opening))
 	}
