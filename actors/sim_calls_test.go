@@ -137,7 +137,7 @@ func perform(x *actors.Exchange, chain *simChain, user account.UserID, c *simCom
 	case "complete":
 		switch {
 		case c.by == "chain":
-			chain.sees(actors.Sighting{ID: id, TxHash: c.hash, Confirmations: c.confirmations})
+			chain.sees(x, id, c.hash)
 			return &simAnswer{}
 		case c.of != 0:
 			receipt, err = x.ConfirmPayment(id, c.hash, c.by, idem)

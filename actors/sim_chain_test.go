@@ -3,6 +3,7 @@ package actors_test
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
@@ -17,20 +18,32 @@ type simChain struct {
 	addresses int  // guarded by mu, as all below
 	arm       bool // the next call waits
 	waiting   chan struct{}
-	report    func(actors.Sighting)
+	stopped   chan struct{} // closed by Stop; made by Start
 	reports   sync.WaitGroup
 }
 
-func (c *simChain) Start(report func(actors.Sighting)) { c.report = report }
+func (c *simChain) Start(actors.Resume, actors.Handle) { c.stopped = make(chan struct{}) }
 
-func (c *simChain) Stop() { c.reports.Wait() }
+func (c *simChain) Stop() {
+	if c.stopped != nil { // it was started
+		close(c.stopped)
+	}
+	c.reports.Wait()
+}
 
-func (c *simChain) NewAddress() (string, error) {
+func (c *simChain) NewAddress() (actors.Address, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.addresses++
-	return simAddress(c.addresses), nil
+	return actors.Address{Text: simAddress(c.addresses)}, nil
 }
+
+func (c *simChain) GiveBack(actors.Address) {}
+
+// KnownUntil is past every clock that the scheduler sets.
+func (c *simChain) KnownUntil() time.Time { return time.Unix(1<<40, 0) }
+
+func (c *simChain) Status() actors.ChainStatus { return actors.ChainStatus{} }
 
 func simAddress(n int) string { return fmt.Sprintf("simulated-%d", n) }
 
@@ -97,9 +110,19 @@ func (c *simChain) stuck() bool {
 	return c.waiting != nil
 }
 
-// sees reports a payment as paid, and returns when that has been dealt with.
-func (c *simChain) sees(s actors.Sighting) {
+// sees confirms a payment, and returns when that has been dealt with: it tries until
+// it is done, or the exchange closes.
+func (c *simChain) sees(x *actors.Exchange, id account.TransactionID, txHash string) {
 	c.reports.Add(1)
 	defer c.reports.Done()
-	c.report(s)
+	for {
+		if _, err := x.ConfirmPayment(id, txHash, "chain", nil); err == nil || codeOf(err) != "" {
+			return
+		}
+		select {
+		case <-c.stopped:
+			return
+		case <-time.After(time.Second):
+		}
+	}
 }

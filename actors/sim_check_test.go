@@ -3,6 +3,7 @@ package actors_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing/synctest"
 
@@ -223,7 +224,7 @@ func (u *simUser) matches(state *account.State, seq int) error {
 		w := a.transactions[i]
 		gd, wd := detailOf(g), detailOf(w)
 		g.Detail, w.Detail = nil, nil
-		if g != w || gd != wd {
+		if g != w || !reflect.DeepEqual(gd, wd) {
 			return fmt.Errorf("%s after record %d: transaction %d is\n%+v %+v, want\n%+v %+v", u.wallet, seq, i+1, g, gd, w, wd)
 		}
 		out := slices.Contains([]account.Type{account.TypeSell, account.TypeWithdrawal, account.TypeDebit}, g.Type)

@@ -52,7 +52,7 @@ func (a *accessSettings) options(o *options) {
 		throttle: "auto", addressRate: 3000, accountRate: 1200, loginRate: 30, proxyHeader: string(throttle.XForwardedFor)}
 	o.choice(&a.auth, "auth", []string{"auto", "signed", "open"}, "how a wallet logs in: signed wants its signature, open only its address, auto is open in demo mode alone")
 	o.text(&a.publicOrigin, "public-origin", "where users reach the service, such as https://exchange.example, or several separated by commas; stands in what a wallet signs; needed for signed logins unless --listen is a loopback address")
-	o.choice(&a.bitcoinNetwork, "bitcoin-network", bitcoin.NetworkNames(), "network whose Bitcoin addresses may log in")
+	o.choice(&a.bitcoinNetwork, "bitcoin-network", bitcoin.NetworkNames(), "network that the Bitcoin node must be on, and whose addresses may log in")
 	o.integer(&a.chainID, "ethereum-chain-id", 1, 1<<53, "chain id (EIP-155) that stands in what an Ethereum wallet signs")
 	o.choice(&a.throttle, "throttle", []string{"auto", "on", "off"}, "whether requests are limited; auto is off in demo mode alone")
 	o.integer(&a.addressRate, "address-rate", 0, maxRate, "requests a minute of a client's address, of which a fifth may come at once; 0 for no limit")

@@ -15,8 +15,8 @@ import (
 // bitcoinSettings are the options of serve that are about Bitcoin: the node, the
 // addresses, what becomes of payments that are not as quoted, and the rate.
 type bitcoinSettings struct {
-	network, rpc, rpcUser, rpcPassFile, xpub string
-	poll                                     time.Duration
+	rpc, rpcUser, rpcPassFile, xpub string
+	poll                            time.Duration
 
 	tolerancePPM              int64
 	underpaid, overpaid, late string
@@ -30,12 +30,11 @@ type bitcoinSettings struct {
 
 func (b *bitcoinSettings) addTo(o *options) {
 	*b = bitcoinSettings{
-		network: bitcoin.Mainnet.String(), poll: 2 * time.Second,
+		poll:      2 * time.Second,
 		underpaid: "refund", overpaid: "refund", late: "refund",
 		rateMaxAge: 5 * time.Minute, rateLow: 1, rateHighest: account.MaxMoney,
 	}
 	rules := []string{"refund", "proportion"}
-	o.choice(&b.network, "bitcoin-network", bitcoin.NetworkNames(), "network that the node must be on")
 	o.text(&b.rpc, "bitcoin-rpc", "address of the Bitcoin node's JSON-RPC, http://HOST:PORT; without it, and outside of demo mode, nobody can buy")
 	o.text(&b.rpcUser, "bitcoin-rpc-user", "user of the node's JSON-RPC; without it the file is a cookie, USER:PASSWORD")
 	o.text(&b.rpcPassFile, "bitcoin-rpc-pass-file", "file with the password of the node's JSON-RPC, or the node's cookie")
@@ -53,12 +52,12 @@ func (b *bitcoinSettings) addTo(o *options) {
 
 // check finds what no single option shows. No error repeats the key: it may be a
 // private one, given by mistake.
-func (b *bitcoinSettings) check() error {
+func (b *bitcoinSettings) check(networkName string) error {
 	if b.rateLow > b.rateHighest {
 		return &usageError{fmt.Sprintf("-rate-lowest %s is more than -rate-highest %s", b.rateLow, b.rateHighest)}
 	}
 	if b.xpub != "" {
-		network, err := bitcoin.ParseNetwork(b.network)
+		network, err := bitcoin.ParseNetwork(networkName)
 		if err != nil {
 			panic(err) // --bitcoin-network allows only names of networks
 		}
@@ -99,7 +98,7 @@ func (b *bitcoinSettings) node(ctx context.Context, log *slog.Logger) (*bitcoin.
 	case err != nil:
 		log.Warn("the Bitcoin node does not answer yet", slog.Any("error", err))
 	default:
-		log.Info("Bitcoin node", slog.String("network", b.network), slog.Int("height", int(info.Tip.Height)),
+		log.Info("Bitcoin node", slog.String("network", b.keys.Network().String()), slog.Int("height", int(info.Tip.Height)),
 			slog.Bool("pruned", info.Pruned), slog.String("keys", b.keys.String()))
 	}
 	return node, nil

@@ -129,7 +129,7 @@ func (s *settings) check() (demo bool, err error) {
 	if s.profileListen != "" && !isLoopback(s.profileListen) {
 		return false, &usageError{fmt.Sprintf("invalid value %q for flag -profile-listen: want HOST:PORT with a loopback address, such as 127.0.0.1:6060", s.profileListen)}
 	}
-	if err := s.bitcoin.check(); err != nil {
+	if err := s.bitcoin.check(s.access.bitcoinNetwork); err != nil {
 		return false, err
 	}
 	if s.demo == "true" && s.bitcoin.rpc != "" {

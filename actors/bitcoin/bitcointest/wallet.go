@@ -77,7 +77,13 @@ func (w *Wallet) mined(hash chainhash.Hash) {
 // Take removes the oldest coin that can be spent from the wallet.
 func (w *Wallet) Take() Coin {
 	w.node.t.Helper()
-	next := w.node.Tip().Height + 1
+	return w.TakeAt(w.node.Tip().Height)
+}
+
+// TakeAt is Take where the chain is at a height, for a node that does not run.
+func (w *Wallet) TakeAt(height int32) Coin {
+	w.node.t.Helper()
+	next := height + 1
 	i := slices.IndexFunc(w.coins, func(c Coin) bool { return c.matures <= next })
 	if i < 0 {
 		w.node.t.Fatalf("no coin of %d can be spent at height %d: generate more blocks", len(w.coins), next)
