@@ -23,6 +23,10 @@ type BitcoinConfig struct {
 
 // BitcoinChain is the Chain of a real node. Addresses are never unwatched, because
 // a payment may come late.
+//
+// Indexes go up by one for each payment, paid or not, so the operator's own wallet
+// on the same account finds them all only with a gap limit (BIP-44 says 20) above
+// the number of payments in a row that nobody paid.
 type BitcoinChain struct {
 	cfg      BitcoinConfig
 	network  bitcoin.Network

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +139,7 @@ func TestARealPaymentIsCreditedAfterItsConfirmations(t *testing.T) {
 	b := newBuyer(t, n, "--confirmations", "3")
 	exact, under, over, twice, split := b.buy(), b.buy(), b.buy(), b.buy(), b.buy()
 	b.stands(exact, "status", "pending", "confirmations_required", "3")
+	stream := b.openStream(b.id, b.token, "")
 	tx := n.Wallet.Pay(pay(exact, buyPrice))
 	b.stands(exact, "status", "seen", "tx_hash", tx.TxHash().String(), "confirmations", "0")
 	n.Wallet.Pay(pay(under, buyPrice-5000))
@@ -159,7 +162,53 @@ func TestARealPaymentIsCreditedAfterItsConfirmations(t *testing.T) {
 	n.Generate(3)
 	b.stands(under, "status", "confirmed", "aitbc_credited", "1000")
 	b.balance("5000", "0")
+
+	// Whoever watches is told of each step, and of the second confirmation, which
+	// changes nothing in the account.
+	steps := []string{`"status":"seen"`, `"confirmations":1,`, `"confirmations":2,`, `"status":"confirmed"`}
+	for len(steps) > 0 && stream.Scan() {
+		if line := stream.Text(); strings.HasPrefix(line, `data: {"payment_id":"`+exact.id) && strings.Contains(line, steps[0]) {
+			steps = steps[1:]
+		}
+	}
+	if len(steps) > 0 {
+		t.Errorf("the stream did not tell %s", steps)
+	}
 	b.verify()
+}
+
+func TestTheRateComesFromTheFeedWhileItIsYoung(t *testing.T) {
+	feed := filepath.Join(t.TempDir(), "rate.json")
+	write := func(rate string, at time.Time) {
+		t.Helper()
+		content := fmt.Sprintf(`{"aitbc_per_btc":%s,"at":%q}`, rate, at.Format(time.RFC3339))
+		if err := os.WriteFile(feed, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buy := func(s *service, token string) answer {
+		t.Helper()
+		a, err := s.call(http.DefaultClient, "POST", "/api/exchange/create-payment", `{"aitbc_amount":1000}`, "X-Session-Token", token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	write("200000", time.Now())
+	s := startService(t, t.TempDir(), "--demo", "--rate-feed", feed, "--rate-max-age", "1h")
+	_, token := s.login("aitbc1wallet_rates")
+	if a := buy(s, token); a.status != 201 || !strings.Contains(a.body, `"btc_amount":0.005025,`) {
+		t.Errorf("at the feed's rate: %d %s", a.status, a.body)
+	}
+	write("200000", time.Now().Add(-2*time.Hour))
+	s = startService(t, t.TempDir(), "--demo", "--rate-feed", feed, "--rate-max-age", "1h")
+	id, token := s.login("aitbc1wallet_rates")
+	if a := buy(s, token); a.status != 503 || !strings.Contains(a.body, `"no_rate"`) {
+		t.Errorf("at an old rate: %d %s", a.status, a.body)
+	}
+	s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":1000}`, "X-Session-Token", token)
+	s.mustCall(503, "POST", "/api/exchange/sell", `{"aitbc_amount":1000,"btc_address":"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"}`, "X-Session-Token", token)
+	runExchange(t, nil, "serve", "--rate-lowest", "2", "--rate-highest", "1").failed(t, 2, `rate-lowest 2 is more than -rate-highest 1`)
 }
 
 func TestARealPaymentExpiresOrComesLate(t *testing.T) {
