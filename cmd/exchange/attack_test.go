@@ -85,6 +85,7 @@ var attackRows = []row{
 	{"POST /api/operator/users/{id}/debit", `{}`, 401, 403, 403, 403, 403, 403, 400},
 	{"POST /api/operator/transactions/{id}/complete", `{"tx_hash":7}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/fail", `{}`, 401, 403, 403, 403, 403, 400, 400},
+	{"POST /api/operator/transactions/{id}/lift-freeze", `{}`, 401, 403, 403, 403, 403, 403, 400},
 	{"POST /api/operator/snapshot", `{"all":true}`, 401, 403, 403, 403, 403, 400, 400},
 }
 
