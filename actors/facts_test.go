@@ -354,3 +354,21 @@ func TestARefusedPaymentUsesUpNoAddress(t *testing.T) {
 		seen[d.Index] = true
 	}
 }
+
+func TestASnapshotHoldsThePlaceInTheChain(t *testing.T) {
+	disk := onDisk(t, t.TempDir())
+	p := newPaidWorld(t, disk)
+	id := p.buy(p.s, thousand)
+	p.block(100, p.output(id, 1, price))
+	p.block(101)
+	info, err := p.Snapshot(t.Context())
+	if err != nil || info.Entries != 2 { // the user, and the exchange's own account
+		t.Fatalf("%+v, %v", info, err)
+	}
+	p.restart(disk)
+	if r := p.chain.resume; len(r.Trail) != 2 || r.Trail[1] != ref(101) || r.NextIndex != 1 || len(r.Outputs) != 1 {
+		t.Errorf("it goes on from %+v", r)
+	}
+	p.block(102)
+	p.is(id, actors.PaymentConfirmed, thousand)
+}
