@@ -178,8 +178,8 @@ func (s *snapshots) take(ctx context.Context) (persistence.SnapshotInfo, error) 
 // A snapshot works for a moment and then rests for longer, so that it never holds
 // a processor that a request waits for.
 const (
-	snapshotWork = 300 * time.Microsecond
-	snapshotRest = 600 * time.Microsecond
+	snapshotWork = 200 * time.Microsecond
+	snapshotRest = time.Millisecond
 )
 
 // fill adds every account. Their published states do not change, so nobody is
