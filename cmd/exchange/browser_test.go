@@ -325,10 +325,11 @@ func (p *page) deposit(amount string) {
 	p.waitText("#toast", "deposited")
 }
 
-// waitBalance waits until the page says so, and the API says the same.
+// waitBalance waits until the page says so and no form waits for an answer.
 func (p *page) waitBalance(balance, available, held string) {
 	p.t.Helper()
-	p.wait(fmt.Sprintf("%s.textContent === %s", element("#balance-spoken"),
+	// The stream may tell of a change before the request that made it is answered.
+	p.wait(fmt.Sprintf(`%s.textContent === %s && !document.querySelector('form [aria-disabled="true"]')`, element("#balance-spoken"),
 		quote("Balance "+balance+" AITBC, "+available+" available, "+held+" held")))
 }
 
