@@ -200,27 +200,14 @@ func (s *Server) completeTransaction(r *request) error {
 }
 
 func (s *Server) failTransaction(r *request) error {
-	id, err := r.transactionID()
-	if err != nil {
-		return err
-	}
-	var reason string
-	if err := r.decode(text("reason", &reason, 1, maxReason)); err != nil {
-		return err
-	}
-	idem, err := r.idempotency()
-	if err != nil {
-		return err
-	}
-	receipt, err := s.exchange.FailTransaction(id, r.operator, reason, idem)
-	if err != nil {
-		return err
-	}
-	return r.receipt(fasthttp.StatusOK, receipt)
+	return r.settle(s.exchange.FailTransaction)
 }
 
 // liftFreeze frees what a reorganisation froze: the operator answers for it.
-func (s *Server) liftFreeze(r *request) error {
+func (s *Server) liftFreeze(r *request) error { return r.settle(s.exchange.LiftFreeze) }
+
+// settle does to the transaction in the path what an operator must give a reason for.
+func (r *request) settle(do func(id account.TransactionID, by, reason string, idem *account.Idempotency) (actors.Receipt, error)) error {
 	id, err := r.transactionID()
 	if err != nil {
 		return err
@@ -233,7 +220,7 @@ func (s *Server) liftFreeze(r *request) error {
 	if err != nil {
 		return err
 	}
-	receipt, err := s.exchange.LiftFreeze(id, r.operator, reason, idem)
+	receipt, err := do(id, r.operator, reason, idem)
 	if err != nil {
 		return err
 	}
