@@ -27,19 +27,20 @@ import (
 //	keys      count, then for each: key and fingerprint (16 bytes each), time
 //	          (signed), number of the transaction
 //
-// Version 3 is that of the system account, which has after the keys:
+// Version 4 is that of an account that has what most have not; after the keys:
 //
-//	trail     height of the first block, time of the last (signed), count,
-//	          and each block's hash (32 bytes)
+//	parts     count, then for each: number, length in bytes, and those, see part
 //
 // Version 1 had no time of use, and a session is taken for unused since it was
-// created, as it is by who reads the records of that time. A later version reads
-// every earlier one; testdata/state_v1 and state_v2 hold the proof.
+// created, as it is by who reads the records of that time. Version 3 was the system
+// account's, with its trail alone after the keys. A later version reads every
+// earlier one; testdata/state_v1 to state_v4 hold the proof.
 func (s *State) AppendState(dst []byte) []byte {
-	if s.Trail == nil {
-		dst = append(dst, stateVersion)
+	hasParts := s.hasParts()
+	if hasParts {
+		dst = append(dst, stateVersionParts)
 	} else {
-		dst = append(dst, stateVersionTrail)
+		dst = append(dst, stateVersion)
 	}
 	dst = append(dst, s.ID[:]...)
 	dst = binary.AppendUvarint(dst, s.Seq)
@@ -75,8 +76,8 @@ func (s *State) AppendState(dst []byte) []byte {
 		dst = binary.AppendVarint(dst, int64(use.at))
 		dst = binary.AppendUvarint(dst, uint64(use.n))
 	}
-	if s.Trail != nil {
-		dst = s.Trail.append(dst)
+	if hasParts {
+		dst = s.appendParts(dst)
 	}
 	return dst
 }
@@ -84,7 +85,8 @@ func (s *State) AppendState(dst []byte) []byte {
 const (
 	stateVersionNoUses = 1 // sessions without a time of use
 	stateVersion       = 2
-	stateVersionTrail  = 3 // the system account's
+	stateVersionTrail  = 3 // the trail after the keys
+	stateVersionParts  = 4
 )
 
 // StateHash is the SHA-256 of AppendState.
@@ -99,8 +101,8 @@ var ErrState = errors.New("not a valid account state")
 func DecodeState(b []byte) (*State, error) {
 	in := reader{b: b}
 	version := in.byte()
-	if in.err == nil && (version < stateVersionNoUses || version > stateVersionTrail) {
-		return nil, fmt.Errorf("%w: version %d, this program reads versions %d to %d", ErrState, version, stateVersionNoUses, stateVersionTrail)
+	if in.err == nil && (version < stateVersionNoUses || version > stateVersionParts) {
+		return nil, fmt.Errorf("%w: version %d, this program reads versions %d to %d", ErrState, version, stateVersionNoUses, stateVersionParts)
 	}
 	s := &State{}
 	copy(s.ID[:], in.take(len(s.ID)))
@@ -114,8 +116,11 @@ func DecodeState(b []byte) (*State, error) {
 	s.readSessions(&in, version)
 	s.readHistory(&in)
 	s.readKeys(&in)
-	if version == stateVersionTrail {
+	switch version {
+	case stateVersionTrail:
 		s.Trail = readTrail(&in)
+	case stateVersionParts:
+		s.readParts(&in)
 	}
 	switch {
 	case in.err != nil:

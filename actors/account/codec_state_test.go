@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,10 +71,21 @@ func goldenStates(t testing.TB) map[string]*State {
 // newInVersionTwo are those that state_v1 has not.
 var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true}
 
+// withParts are those that are written in version 4.
+var withParts = map[string]bool{"system": true}
+
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {
 	t.Helper()
-	return goldenStateOf(t, "state_v2", name)
+	return goldenStateOf(t, writtenAs(name), name)
+}
+
+// writtenAs is the directory of a golden file of the version that is written.
+func writtenAs(name string) string {
+	if withParts[name] {
+		return "state_v4"
+	}
+	return "state_v2"
 }
 
 func goldenStateOf(t testing.TB, version, name string) []byte {
@@ -89,11 +101,11 @@ func goldenStateOf(t testing.TB, version, name string) []byte {
 	return b
 }
 
-func TestStatesOfVersionTwoAreReadAndWrittenForEver(t *testing.T) {
+func TestStatesAreReadAndWrittenForEver(t *testing.T) {
 	for name, want := range goldenStates(t) {
 		t.Run(name, func(t *testing.T) {
 			if *update {
-				path := filepath.Join("testdata", "state_v2", name+".golden")
+				path := filepath.Join("testdata", writtenAs(name), name+".golden")
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -124,6 +136,42 @@ func TestStatesOfVersionOneAreReadForEver(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		sameState(t, got, want)
+	}
+}
+
+func TestTheSystemAccountOfVersionThreeIsReadForEver(t *testing.T) {
+	got, err := DecodeState(goldenStateOf(t, "state_v3", "system"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameState(t, got, goldenStates(t)["system"])
+}
+
+func TestPartsThatWouldNotBeWrittenAreRefused(t *testing.T) {
+	s := goldenStates(t)["system"]
+	trail := s.Trail.append(nil)
+	s.Trail = nil
+	whole := s.AppendState(nil)
+	whole[0] = stateVersionParts
+	with := func(parts ...[]byte) []byte {
+		return slices.Concat(append([][]byte{whole, {byte(len(parts))}}, parts...)...)
+	}
+	one := slices.Concat([]byte{1, byte(len(trail))}, trail)
+	if _, err := DecodeState(with(one)); err != nil {
+		t.Fatalf("a state with its trail: %v", err)
+	}
+	for what, b := range map[string][]byte{
+		"none":         with(),
+		"twice":        with(one, one),
+		"unknown":      with([]byte{200, 1, 0}),
+		"cut short":    with(one[:len(one)-1]),
+		"too long":     with(slices.Concat([]byte{1, byte(len(trail) + 1)}, trail, []byte{0})),
+		"bad":          with([]byte{1, 1, 0}),
+		"a count of 2": slices.Concat(whole, []byte{2}, one),
+	} {
+		if _, err := DecodeState(b); !errors.Is(err, ErrState) {
+			t.Errorf("parts %s: %v, want ErrState", what, err)
+		}
 	}
 }
 
@@ -221,6 +269,7 @@ func FuzzDecodeState(f *testing.F) {
 			f.Add(goldenStateOf(f, "state_v1", name))
 		}
 	}
+	f.Add(goldenStateOf(f, "state_v3", "system"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := DecodeState(b)
 		if err != nil {
