@@ -196,6 +196,7 @@ func (s *State) readHistory(r *reader) {
 		if sum.add(r, chunk, int(n)); r.err != nil {
 			return
 		}
+		h.last = sum.last
 		if n == chunkSize {
 			h.full = append(h.full, bytes.Clone(chunk))
 		} else {
@@ -214,8 +215,9 @@ type chunkSum struct {
 	counts        *Counts
 	balance, held Money
 	frozen        Money
-	latest        Time // creation of the last transaction
-	updated       Time // of the account: nothing is newer
+	latest        Time   // creation of the last transaction
+	updated       Time   // of the account: nothing is newer
+	last          uint32 // where the last transaction begins in its chunk
 	any           bool
 }
 
@@ -228,6 +230,7 @@ func (c *chunkSum) add(r *reader, chunk []byte, n int) {
 	base := Time(in.varint())
 	var v packedView
 	for i := range n {
+		c.last = uint32(len(chunk) - len(in.b))
 		body := reader{b: in.take(int(min(in.uvarint(), uint64(len(in.b)+1))))}
 		if in.err != nil {
 			r.fail("a transaction is cut short")

@@ -26,6 +26,7 @@ type History struct {
 	full [][]byte // of chunkSize transactions each
 	tail []byte   // fewer; nil if there are none
 	n    uint32
+	last uint32 // where in its chunk transaction n begins: it is asked for most
 }
 
 // Len returns the number of transactions.
@@ -36,9 +37,14 @@ func (h *History) At(n uint32) (Transaction, bool) {
 	if n == 0 || n > h.n {
 		return Transaction{}, false
 	}
-	base, rest := openChunk(h.chunk(int(n-1) / chunkSize))
-	for range (n - 1) % chunkSize {
-		_, rest = nextPacked(rest)
+	chunk := h.chunk(int(n-1) / chunkSize)
+	base, rest := openChunk(chunk)
+	if n == h.n {
+		rest = chunk[h.last:]
+	} else {
+		for range (n - 1) % chunkSize {
+			_, rest = nextPacked(rest)
+		}
 	}
 	body, _ := nextPacked(rest)
 	return unpack(body, base), true
@@ -133,6 +139,7 @@ func (h *History) append(t Transaction) {
 	}
 	base, _ := openChunk(h.tail)
 	var buf [packedBuffer]byte
+	h.last = uint32(len(h.tail))
 	h.tail = grow(h.tail, appendPacked(buf[:0], base, &t))
 	h.n++
 	if h.n%chunkSize == 0 {
@@ -154,6 +161,9 @@ func (h *History) replace(n uint32, t Transaction) {
 	_, after := nextPacked(rest)
 	changed := append(make([]byte, 0, len(old)+packedGrowth), before...)
 	changed = append(appendPacked(changed, base, &t), after...)
+	if n < h.n && c == int(h.n-1)/chunkSize {
+		h.last = uint32(int(h.last) + len(changed) - len(old))
+	}
 	if c < len(h.full) {
 		h.full = slices.Clone(h.full)
 		h.full[c] = bytes.Clone(changed)
