@@ -66,7 +66,6 @@ func (x *Exchange) ChangeProfile(s *Session, email, username string) (*account.S
 		}
 	}
 
-	c := x.send(u, &account.ChangeProfile{Email: email, Username: username}, nil)
 	settle := func(after *account.State, err error) {
 		if err != nil {
 			if errors.Is(err, ErrOutcomeUnknown) { // the journal is gone: nobody will use the names
@@ -80,12 +79,13 @@ func (x *Exchange) ChangeProfile(s *Session, email, username string) (*account.S
 		release(x.directory.usernames, before.Username, after.Username)
 		u.renaming.Unlock()
 	}
-	if !c.wait(x.cfg.CommandTimeout) {
-		go func() { // the names stay claimed until the outcome is known
-			<-c.done
-			receipt, err := x.collect(c)
-			settle(receipt.State, err)
-		}()
+	c := x.newCall(&account.ChangeProfile{Email: email, Username: username})
+	c.whenLate = func() { // the names stay claimed until the outcome is known
+		receipt, err := x.collect(c)
+		settle(receipt.State, err)
+	}
+	x.post(c, u, nil)
+	if !c.wait() {
 		return nil, ErrOutcomeUnknown
 	}
 	receipt, err := x.collect(c)

@@ -1,7 +1,7 @@
 package actors
 
 import (
-	"time"
+	"sync/atomic"
 
 	"github.com/aitbc/exchange/actors/account"
 )
@@ -13,8 +13,11 @@ import (
 // requester that gave up never touches it, or pools it, again.
 type call struct {
 	exchange *Exchange
-	timer    *time.Timer
-	done     chan struct{} // capacity 1: finishing never blocks
+	done     chan bool     // capacity 1, so that finishing never blocks: whether there is an outcome
+	next     *call         // of the mailbox
+	waiting  atomic.Uint64 // whether somebody waits, and since when: see overdue
+	whenLate func()        // called with the outcome where the requester gave up; may be nil
+	patient  bool          // the requester never gives up
 
 	user    *user
 	command account.Command
@@ -29,9 +32,9 @@ type call struct {
 }
 
 func newCall(x *Exchange) *call {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &call{exchange: x, timer: timer, done: make(chan struct{}, 1)}
+	c := &call{exchange: x, done: make(chan bool, 1)}
+	x.overdue.add(c)
+	return c
 }
 
 func (c *call) idempotency() *account.Idempotency {
@@ -50,15 +53,25 @@ func (c *call) Committed(err error) {
 	case c.state != nil:
 		c.exchange.publish(c.user, c.state, &c.decision.Record)
 	}
-	c.user.end()
-	c.done <- struct{}{}
+	c.answer()
 }
 
 // fail answers at once with an error of the journal.
 func (c *call) fail(err error) {
 	c.err = asUnavailable(err)
+	c.answer()
+}
+
+// answer gives the call, with its outcome, back to the requester, if that still waits.
+func (c *call) answer() {
 	c.user.end()
-	c.done <- struct{}{}
+	since := c.waiting.Load()
+	switch {
+	case since != gaveUp && c.waiting.CompareAndSwap(since, isAnswered):
+		c.done <- true
+	case c.whenLate != nil:
+		go c.whenLate()
+	}
 }
 
 // Receipt is the answer to a command that was accepted.
@@ -79,9 +92,15 @@ func (x *Exchange) do(u *user, command account.Command, idem *account.Idempotenc
 
 // send hands a command to the user's actor.
 func (x *Exchange) send(u *user, command account.Command, idem *account.Idempotency) *call {
+	c := x.newCall(command)
+	x.post(c, u, idem)
+	return c
+}
+
+// newCall returns a call that carries command.
+func (x *Exchange) newCall(command account.Command) *call {
 	c := x.calls.Get().(*call)
 	c.command = command
-	x.post(c, u, idem)
 	return c
 }
 
@@ -91,13 +110,14 @@ func (x *Exchange) post(c *call, u *user, idem *account.Idempotency) {
 	if idem != nil {
 		c.idem, c.hasIdem = *idem, true
 	}
+	x.overdue.wait(c)
 	x.begin(u)
-	x.system.Root.Send(x.actorOf(u), c)
+	x.mailboxOf(u).post(c)
 }
 
 // await waits until the outcome of a command that was sent is durable.
 func (x *Exchange) await(c *call) (Receipt, error) {
-	if !c.wait(x.cfg.CommandTimeout) {
+	if !c.wait() {
 		return Receipt{}, ErrOutcomeUnknown
 	}
 	return x.collect(c)
@@ -105,16 +125,7 @@ func (x *Exchange) await(c *call) (Receipt, error) {
 
 // wait reports whether the outcome came in time. If not, c belongs to the actor
 // and the committer for good.
-func (c *call) wait(timeout time.Duration) bool {
-	c.timer.Reset(timeout)
-	select {
-	case <-c.done:
-		c.timer.Stop()
-		return true
-	case <-c.timer.C:
-		return false
-	}
-}
+func (c *call) wait() bool { return <-c.done }
 
 // collect takes the outcome out of a finished call and gives the call back.
 func (x *Exchange) collect(c *call) (Receipt, error) {
@@ -123,6 +134,7 @@ func (x *Exchange) collect(c *call) (Receipt, error) {
 		receipt.State = c.user.durable.Load()
 	}
 	c.user, c.command, c.hasIdem, c.decision, c.state, c.err = nil, nil, false, account.Decision{}, nil, nil
+	c.whenLate, c.patient = nil, false
 	x.calls.Put(c)
 	x.commands.Add(1)
 	if err != nil {

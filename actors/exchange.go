@@ -50,8 +50,8 @@ type Config struct {
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
 
-	// CommandTimeout is how long a request waits for its change to be durable.
-	// Default 10 s.
+	// CommandTimeout is how long a request waits for its change to be durable; it may
+	// be up to a tenth less. Default 10 s.
 	CommandTimeout time.Duration
 
 	// PassivateAfter is how long a user sends no command before its actor is given
@@ -82,6 +82,7 @@ type Exchange struct {
 	spawning sync.Mutex // one spawn or passivation at a time, so that a user never has two actors
 	active   []*user    // guarded by spawning: who has an actor, less those the passivator looks at
 	passive  passivator
+	overdue  overdue
 
 	watching sync.Mutex // guards the replacing of every user's watchers
 	watchers atomic.Int64
@@ -141,6 +142,7 @@ func (x *Exchange) Close() {
 	x.uses.group.Wait()
 	x.payments.stop()
 	x.passive.close()
+	x.overdue.close()
 	x.snapshots.close()
 	x.system.Shutdown()
 }

@@ -205,7 +205,9 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 		var failed error
 		calls := make([]*call, len(orders))
 		for i, o := range orders {
-			calls[i] = x.send(o.user, o.command, nil)
+			calls[i] = x.newCall(o.command)
+			calls[i].patient = true
+			x.post(calls[i], o.user, nil)
 		}
 		for i, c := range calls {
 			<-c.done

@@ -57,8 +57,8 @@ func (x *Exchange) passivate(u *user) bool {
 	if x.cfg.Journal.Err() != nil {
 		return false
 	}
-	x.system.Root.Stop(u.pid.Load())
-	u.pid.Store(nil)
+	x.system.Root.Stop(u.mailbox.Load().pid)
+	u.mailbox.Store(nil)
 	x.actors.Add(-1)
 	return true
 }

@@ -73,6 +73,7 @@ func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
 	if err := x.cfg.Journal.Start(); err != nil {
 		return err
 	}
+	x.overdue.start(x.cfg.CommandTimeout)
 	x.payments.start()
 	x.snapshots.start(r.logBytes)
 	if x.cfg.PassivateAfter > 0 {

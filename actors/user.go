@@ -21,9 +21,9 @@ type user struct {
 	// by recovery before that starts.
 	durable atomic.Pointer[account.State]
 
-	// pid is the user's actor, nil while the user is passive: before the first
-	// command, and after a while without one. Written under Exchange.spawning.
-	pid atomic.Pointer[actor.PID]
+	// mailbox is that of the user's actor, nil while the user is passive: before the
+	// first command, and after a while without one. Written under Exchange.spawning.
+	mailbox atomic.Pointer[mailbox]
 
 	// reserved holds the names of an account that is about to be created; nil after.
 	reserved atomic.Pointer[names]
@@ -45,6 +45,7 @@ type user struct {
 // userActor gives a user's commands an order. It never waits: what it decides is
 // handed to the journal, which answers.
 type userActor struct {
+	mailbox  mailbox
 	exchange *Exchange
 	user     *user
 	account  *account.Account // runs ahead of user.durable
@@ -81,27 +82,29 @@ func (a *userActor) handle(c *call) {
 	x.cfg.Journal.Append(c.encoded, c) // which may be the account's last: see passivate
 }
 
-// actorOf returns the user's actor, and starts it if there is none. The caller has
-// counted a command as under way.
-func (x *Exchange) actorOf(u *user) *actor.PID {
-	if pid := u.pid.Load(); pid != nil {
-		return pid
+// mailboxOf returns the mailbox of the user's actor, and starts that if there is
+// none. The caller has counted a command as under way.
+func (x *Exchange) mailboxOf(u *user) *mailbox {
+	if m := u.mailbox.Load(); m != nil {
+		return m
 	}
 	x.spawning.Lock()
 	defer x.spawning.Unlock()
-	if pid := u.pid.Load(); pid != nil {
-		return pid
+	if m := u.mailbox.Load(); m != nil {
+		return m
 	}
 	acc := account.New(u.id)
 	if state := u.durable.Load(); state != nil {
 		acc = account.Resume(state)
 	}
 	a := &userActor{exchange: x, user: u, account: acc}
-	pid := x.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return a }))
-	u.pid.Store(pid)
+	m := &a.mailbox
+	m.pid = x.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return a },
+		actor.WithMailbox(func() actor.Mailbox { return m })))
+	u.mailbox.Store(m)
 	x.active = append(x.active, u)
 	x.actors.Add(1)
-	return pid
+	return m
 }
 
 // publish lets others see state, which is durable, and everything that follows
