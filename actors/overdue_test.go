@@ -16,7 +16,7 @@ import (
 type slowLog struct {
 	*memoryLog
 	slow    time.Duration // in the mean
-	appends int // the committer's
+	appends int           // the committer's
 }
 
 func (l *slowLog) Append(seq uint64, frame []byte) error {

@@ -29,7 +29,7 @@ func (x *Exchange) CreatePayment(s *Session, amount, btc account.Money, notes st
 		refused = badAmount("btc_amount", "%s AITBC cost %s BTC, the fee of %s BTC included; send that, or leave btc_amount out", amount, total, fee)
 	}
 	if refused != nil {
-		return x.refuse(s, refused, idem)
+		return x.Make(refusal(s, refused, idem))
 	}
 	address, err := x.cfg.Chain.NewAddress()
 	if err != nil {

@@ -2,7 +2,89 @@ package actors
 
 import "github.com/aitbc/exchange/actors/account"
 
-// Deposit adds amount to the session's user by the faucet.
+// Change is one change of a balance that a session's user asks for, made by the
+// functions below. Whether it is accepted is decided when it is made.
+type Change struct {
+	user    *user
+	command account.Command
+	idem    *account.Idempotency
+	err     error // why there is nothing to ask the account for
+}
+
+// DepositOf is a deposit by the faucet.
+func (x *Exchange) DepositOf(s *Session, amount account.Money, idem *account.Idempotency) Change {
+	return Change{s.user, &account.Deposit{Amount: amount}, idem, nil}
+}
+
+// WithdrawalOf holds amount and the fee until the operator has sent it to the AITBC
+// address to, or fails it.
+func (x *Exchange) WithdrawalOf(s *Session, amount account.Money, to string, idem *account.Idempotency) Change {
+	return Change{s.user, &account.Withdraw{Amount: amount, Fee: x.cfg.Terms.WithdrawalFee, To: to}, idem, nil}
+}
+
+// SaleOf holds amount until the operator has paid the Bitcoin to address, or fails it.
+// The quote is that of now.
+func (x *Exchange) SaleOf(s *Session, amount account.Money, address string, idem *account.Idempotency) Change {
+	if err := x.checkBitcoinAddress(address); err != nil {
+		return refusal(s, &account.Error{Code: CodeBadAddress, Field: "btc_address", Message: err.Error()}, idem)
+	}
+	terms, err := x.termsNow()
+	if err != nil {
+		return Change{err: err}
+	}
+	payout, fee, refused := terms.SaleQuote(amount)
+	if refused != nil {
+		return refusal(s, refused, idem)
+	}
+	return Change{s.user, &account.Sell{Amount: amount, BTC: payout, BTCFee: fee, Address: address}, idem, nil}
+}
+
+// refusal is a change that is not to be, except that one that was accepted before has
+// its first answer: a new price or rule does not undo what was done.
+func refusal(s *Session, err *account.Error, idem *account.Idempotency) Change {
+	if idem == nil {
+		return Change{err: err}
+	}
+	return Change{s.user, &account.Refused{Err: err}, idem, nil}
+}
+
+// Make makes a change.
+func (x *Exchange) Make(c Change) (Receipt, error) {
+	if c.err != nil {
+		return Receipt{}, c.err
+	}
+	return x.do(c.user, c.command, c.idem)
+}
+
+// Outcome is what came of one of several changes.
+type Outcome struct {
+	Receipt Receipt
+	Err     error
+}
+
+// MakeAll makes changes, those of one user in their order, and returns when the
+// outcome of each is durable. Each is accepted or refused by itself. Together they
+// wait for the disk about once.
+func (x *Exchange) MakeAll(changes []Change) []Outcome {
+	calls := make([]*call, len(changes))
+	for i := range changes {
+		if c := &changes[i]; c.err == nil {
+			calls[i] = x.send(c.user, c.command, c.idem)
+		}
+	}
+	outcomes := make([]Outcome, len(changes))
+	for i, c := range calls {
+		if c == nil {
+			outcomes[i].Err = changes[i].err
+			continue
+		}
+		outcomes[i].Receipt, outcomes[i].Err = x.await(c)
+	}
+	return outcomes
+}
+
+// Deposit adds amount to the session's user by the faucet. It is a Change of its own
+// because it is the hottest.
 func (x *Exchange) Deposit(s *Session, amount account.Money, idem *account.Idempotency) (Receipt, error) {
 	c := x.calls.Get().(*call)
 	c.deposit = account.Deposit{Amount: amount}
@@ -11,34 +93,12 @@ func (x *Exchange) Deposit(s *Session, amount account.Money, idem *account.Idemp
 	return x.await(c)
 }
 
-// Withdraw holds amount and the fee until the operator has sent it to the AITBC
-// address to, or fails it.
+// Withdraw makes a WithdrawalOf.
 func (x *Exchange) Withdraw(s *Session, amount account.Money, to string, idem *account.Idempotency) (Receipt, error) {
-	return x.do(s.user, &account.Withdraw{Amount: amount, Fee: x.cfg.Terms.WithdrawalFee, To: to}, idem)
+	return x.Make(x.WithdrawalOf(s, amount, to, idem))
 }
 
-// Sell holds amount until the operator has paid the Bitcoin to address, or fails
-// it. The quote is that of now.
+// Sell makes a SaleOf.
 func (x *Exchange) Sell(s *Session, amount account.Money, address string, idem *account.Idempotency) (Receipt, error) {
-	if err := x.checkBitcoinAddress(address); err != nil {
-		return x.refuse(s, &account.Error{Code: CodeBadAddress, Field: "btc_address", Message: err.Error()}, idem)
-	}
-	terms, err := x.termsNow()
-	if err != nil {
-		return Receipt{}, err
-	}
-	payout, fee, refused := terms.SaleQuote(amount)
-	if refused != nil {
-		return x.refuse(s, refused, idem)
-	}
-	return x.do(s.user, &account.Sell{Amount: amount, BTC: payout, BTCFee: fee, Address: address}, idem)
-}
-
-// refuse answers with err, except that a request that was accepted before gets its
-// first answer: a new price or rule does not undo what was done.
-func (x *Exchange) refuse(s *Session, err *account.Error, idem *account.Idempotency) (Receipt, error) {
-	if idem == nil {
-		return Receipt{}, err
-	}
-	return x.do(s.user, &account.Refused{Err: err}, idem)
+	return x.Make(x.SaleOf(s, amount, address, idem))
 }

@@ -79,13 +79,17 @@ func message(method, path, token, body string) []byte {
 }
 
 func appendMessage(b []byte, method string, path, token []byte, body string) []byte {
+	return appendTyped(b, method, path, token, "application/json", body)
+}
+
+func appendTyped(b []byte, method string, path, token []byte, contentType, body string) []byte {
 	b = append(append(append(b, method...), ' '), path...)
 	b = append(b, " HTTP/1.1\r\nHost: bench\r\n"...)
 	if len(token) > 0 {
 		b = append(append(append(b, "X-Session-Token: "...), token...), "\r\n"...)
 	}
 	if body != "" {
-		b = append(b, "Content-Type: application/json\r\nContent-Length: "...)
+		b = append(append(append(b, "Content-Type: "...), contentType...), "\r\nContent-Length: "...)
 		b = append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n"...)
 	}
 	return append(append(b, "\r\n"...), body...)

@@ -87,7 +87,7 @@ func (o *goalOptions) measure(ctx context.Context) ([]goal, error) {
 	if err != nil {
 		return nil, err
 	}
-	deposits, hot, balances := mixes[0], mixes[5], mixes[1]
+	deposits, hot, balances, batches := mixes[0], mixes[5], mixes[1], mixes[6]
 	rows := map[string]*row{}
 	take := func(name string, x *subject, m mix, rate float64) error {
 		got, err := x.measure(ctx, m, load{connections: o.connections, duration: o.duration, rate: rate})
@@ -110,7 +110,7 @@ func (o *goalOptions) measure(ctx context.Context) ([]goal, error) {
 			mix     mix
 			rate    float64
 		}{
-			{"hot", few, hot, 0}, {"many", many, deposits, 0}, {"half", few, deposits, half},
+			{"hot", few, hot, 0}, {"many", many, deposits, 0}, {"half", few, deposits, half}, {"batch", few, batches, 0},
 			{"balance", few, balances, 0}, {"many balance", many, balances, 0},
 		} {
 			if err := take(x.name, x.subject, x.mix, x.rate); err != nil {
@@ -143,6 +143,8 @@ func (o *goalOptions) measure(ctx context.Context) ([]goal, error) {
 			Detail: fmt.Sprintf("%.1f µs over %.1f µs; %.0f/s over %.0f/s", rows["many"].Median.CPU, rows["spread"].Median.CPU, rows["many"].Median.Rate, rows["spread"].Median.Rate)},
 		{Name: fmt.Sprintf("CPU of a balance read, %d users over %d", o.many, o.few), Value: over("many balance", "balance", cost), Goal: 1.15, AtMost: true,
 			Detail: fmt.Sprintf("%.1f µs over %.1f µs", rows["many balance"].Median.CPU, rows["balance"].Median.CPU)},
+		{Name: fmt.Sprintf("deposits/s in requests of %d, over one a request", batchSize), Value: batchSize * over("batch", "spread", rate), Goal: 1,
+			Detail: fmt.Sprintf("%.0f/s, %.2f µs of CPU each", batchSize*rows["batch"].Median.Rate, rows["batch"].Median.CPU/batchSize)},
 		{Name: "allocations of a deposit, whole process", Value: rows["spread"].Median.Allocs, Goal: 4, AtMost: true},
 		// Scraping the counter itself allocates, and what runs in the background: a
 		// few thousandths a request.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // operation is one kind of request.
@@ -13,10 +14,11 @@ const (
 	balance
 	history // a page of historyPage transactions
 	login
+	batch          // of batchSize deposits
 	operations int = iota
 )
 
-var operationNames = [operations]string{"deposit", "balance", "history", "login"}
+var operationNames = [operations]string{"deposit", "balance", "history", "login", "batch"}
 
 func (op operation) String() string { return operationNames[op] }
 
@@ -28,11 +30,13 @@ func (op operation) status() int {
 	return 200
 }
 
-// deposits is how many acknowledged deposits one response stands for. That of a
-// batch would stand for many.
+// deposits is how many acknowledged deposits one response stands for.
 func (op operation) deposits() int64 {
-	if op == deposit {
+	switch op {
+	case deposit:
 		return 1
+	case batch:
+		return batchSize
 	}
 	return 0
 }
@@ -45,12 +49,18 @@ const (
 
 const historyPage = 20
 
+// batchSize is how many deposits the body of a batch has, a line each.
+const batchSize = 100
+
+var batchBody = strings.Repeat(`{"type":"deposit","amount":1.5}`+"\n", batchSize)
+
 // mix is what users do: the share of each operation in percent, and of the users'
 // requests the share that is for one of them.
 type mix struct {
 	name   string
 	shares [operations]int
-	hot    int // percent for user 0; the rest is spread evenly
+	hot    int  // percent for user 0; the rest is spread evenly
+	ours   bool // only the exchange answers it
 }
 
 var mixes = []mix{
@@ -60,6 +70,7 @@ var mixes = []mix{
 	{name: "login", shares: [operations]int{login: 100}},
 	{name: "realistic", shares: [operations]int{balance: 60, history: 20, deposit: 15, login: 5}},
 	{name: "hot user", shares: [operations]int{deposit: 100}, hot: 90},
+	{name: "batch of 100", shares: [operations]int{batch: 100}, ours: true},
 }
 
 func mixNamed(name string) (mix, error) {

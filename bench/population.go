@@ -58,6 +58,8 @@ func (p *population) appendRequest(b []byte, c call) []byte {
 	switch c.operation {
 	case deposit:
 		return appendMessage(b, "POST", append(at, "/deposits"...), p.token(c.user), depositBody)
+	case batch:
+		return appendTyped(b, "POST", append(at, "/operations"...), p.token(c.user), "application/x-ndjson", batchBody)
 	case balance:
 		return appendMessage(b, "GET", append(at, "/balance"...), p.token(c.user), "")
 	case history:

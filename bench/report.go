@@ -165,8 +165,8 @@ func ratio(a, b *row) float64 {
 func (r *report) write(w io.Writer) {
 	fmt.Fprintf(w, "%s, %s\n%s\n%d connections, %d users; medians of %d interleaved rounds\n",
 		r.Date, r.Machine, r.Command, r.Connections, r.Users, len(r.Rows[0].Rounds))
-	fmt.Fprintf(w, "\n%-10s %-14s %10s %19s %8s %8s %8s %8s %8s %8s %8s\n", "", "", "requests/s", "min to max", "p50", "p99", "p99.9", "CPU", "written", "allocs", "of")
-	fmt.Fprintf(w, "%-10s %-14s %10s %19s %8s %8s %8s %8s %8s %8s %8s\n", "mix", "subject", "", "", "ms", "ms", "ms", "µs/req", "B/req", "/req", "empty")
+	fmt.Fprintf(w, "\n%-12s %-14s %10s %19s %8s %8s %8s %8s %8s %8s %8s\n", "", "", "requests/s", "min to max", "p50", "p99", "p99.9", "CPU", "written", "allocs", "of")
+	fmt.Fprintf(w, "%-12s %-14s %10s %19s %8s %8s %8s %8s %8s %8s %8s\n", "mix", "subject", "", "", "ms", "ms", "ms", "µs/req", "B/req", "/req", "empty")
 	last := ""
 	for _, x := range r.Rows {
 		if x.Mix != last {
@@ -178,7 +178,7 @@ func (r *report) write(w io.Writer) {
 			share = fmt.Sprintf("%.2f", ratio(x, limit))
 		}
 		m := x.Median
-		fmt.Fprintf(w, "%-10s %-14s %10.0f %19s %8.2f %8.2f %8.2f %8.1f %8.0f %8.1f %8s\n", x.Mix, x.Subject, m.Rate,
+		fmt.Fprintf(w, "%-12s %-14s %10.0f %19s %8.2f %8.2f %8.2f %8.1f %8.0f %8.1f %8s\n", x.Mix, x.Subject, m.Rate,
 			fmt.Sprintf("%.0f to %.0f", x.Min.Rate, x.Max.Rate), m.P50/1e3, m.P99/1e3, m.P999/1e3, m.CPU, m.Bytes, m.Allocs, share)
 	}
 	fmt.Fprintf(w, "\nCPU is of the server with its database; allocs of the HTTP server; written is %s.\n", r.Written)

@@ -54,7 +54,7 @@ func TestTableHasMedianMinAndMax(t *testing.T) {
 	var b bytes.Buffer
 	disturbed().write(&b)
 	for _, want := range []string{
-		"deposit    exchange            30000      15000 to 30000     1.00     2.00     3.00     20.0        0      4.0     0.75",
+		"deposit      exchange            30000      15000 to 30000     1.00     2.00     3.00     20.0        0      4.0     0.75",
 		"256 connections, 10000 users", "go run ./bench -quick", "empty handler: as it is",
 	} {
 		if !strings.Contains(b.String(), want) {

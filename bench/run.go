@@ -44,7 +44,7 @@ func run(args []string) error {
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement")
 	flags.Float64Var(&o.rate, "rate", 0, "open loop: requests due a second, whatever the server does; 0: closed loop")
 	flags.StringVar(&o.subjects, "subjects", "exchange,empty handler,PostgreSQL,Redis,SQLite", "what to measure")
-	flags.StringVar(&o.mixes, "mixes", "deposit,balance,history,login,realistic,hot user", "what the users do")
+	flags.StringVar(&o.mixes, "mixes", "deposit,balance,history,login,realistic,hot user,batch of 100", "what the users do")
 	flags.StringVar(&o.dir, "dir", "", "where to make the temporary directory; default the system's")
 	flags.StringVar(&o.jsonFile, "json", "", "write every figure of every round to this file")
 	flags.BoolVar(&o.quick, "quick", false, "at most 45 s: deposits on the exchange, the empty handler, PostgreSQL and Redis; balances on the first two")
@@ -96,7 +96,11 @@ func (o *options) plan() (p plan, subjects []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		p = append(p, plan{{m, subjects}}...)
+		if m.ours {
+			p = append(p, plan{{m, subjects[:1]}}...)
+		} else {
+			p = append(p, plan{{m, subjects}}...)
+		}
 	}
 	return p, subjects, nil
 }

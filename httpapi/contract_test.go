@@ -70,6 +70,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		transaction+" btc_amount btc_fee to_address")
 	equal(sale, "status", "pending")
 	equal(sale, "btc_amount", "0.00995")
+	visit("POST /api/users/{id}/operations", u.as("POST", path+"/operations", `{"type":"withdrawal","amount":20000,"to_address":"aitbc_elsewhere"}`, "Content-Type", linesOfJSON), 200, "status problem")
 	balance := visit("GET /api/users/{id}/balance", u.as("GET", path+"/balance", ""), 200, "user_id address balance available held frozen updated_at")
 	equal(balance, "address", "aitbc_"+strings.ReplaceAll(u.id, "-", ""))
 	equal(balance, "balance", "10000.12345678")

@@ -222,13 +222,18 @@ func checkContentType(ctx *fasthttp.RequestCtx, body []byte) *Problem {
 	if len(body) == 0 {
 		return nil
 	}
+	return checkMediaType(ctx, "application/json")
+}
+
+// checkMediaType refuses a body that does not say that it is of the type, in UTF-8.
+func checkMediaType(ctx *fasthttp.RequestCtx, wanted string) *Problem {
 	given := ctx.Request.Header.ContentType()
 	mediaType, parameters, _ := bytes.Cut(given, []byte{';'})
 	charset := bytes.TrimSpace(parameters)
-	if bytes.EqualFold(bytes.TrimSpace(mediaType), []byte("application/json")) &&
+	if bytes.EqualFold(bytes.TrimSpace(mediaType), []byte(wanted)) &&
 		(len(charset) == 0 || bytes.EqualFold(charset, []byte("charset=utf-8"))) {
 		return nil
 	}
 	return &Problem{Status: fasthttp.StatusUnsupportedMediaType, Code: "unsupported_media_type", Title: "Unsupported media type",
-		Detail: "want Content-Type: application/json"}
+		Detail: "want Content-Type: " + wanted}
 }

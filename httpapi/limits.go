@@ -50,7 +50,11 @@ func (r *request) take(limiter *throttle.Limiter, key throttle.Key) *Problem {
 	if limiter == nil {
 		return nil
 	}
-	verdict := limiter.Take(key, 1, r.start)
+	return r.takeCost(limiter, key, 1)
+}
+
+func (r *request) takeCost(limiter *throttle.Limiter, key throttle.Key, cost int) *Problem {
+	verdict := limiter.Take(key, cost, r.start)
 	if len(r.limit) > 0 {
 		r.limit, r.policy = append(r.limit, ',', ' '), append(r.policy, ',', ' ')
 	}

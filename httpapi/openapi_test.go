@@ -38,6 +38,7 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 		return nil, err
 	}
 	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.FileBodyDecoder) // any text will do
+	openapi3filter.RegisterBodyDecoder(linesOfJSON, openapi3filter.FileBodyDecoder)
 	document, err := openapi3.NewLoader().LoadFromData(text)
 	if err != nil {
 		return nil, err

@@ -28,9 +28,9 @@ func (p *Problem) Error() string {
 	return p.Code + ": " + p.Detail
 }
 
-// write answers ctx with the document.
-func (p *Problem) write(ctx *fasthttp.RequestCtx, requestID string) {
-	b := append([]byte(nil), '{')
+// append writes the document.
+func (p *Problem) append(b []byte, requestID string) []byte {
+	b = append(b, '{')
 	b = appendString(b, "type", "urn:aitbc:problem:"+p.Code)
 	b = appendString(b, "title", p.Title)
 	b = appendUint(b, "status", uint64(p.Status))
@@ -40,8 +40,11 @@ func (p *Problem) write(ctx *fasthttp.RequestCtx, requestID string) {
 		b = appendString(b, "field", p.Field)
 	}
 	b = appendString(b, "request_id", requestID)
-	b = append(b, '}')
+	return append(b, '}')
+}
 
+// write answers ctx with the document.
+func (p *Problem) write(ctx *fasthttp.RequestCtx, requestID string) {
 	ctx.Response.ResetBody()
 	ctx.SetStatusCode(p.Status)
 	h := &ctx.Response.Header
@@ -55,7 +58,7 @@ func (p *Problem) write(ctx *fasthttp.RequestCtx, requestID string) {
 	if p.Status == fasthttp.StatusUnauthorized {
 		h.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="exchange"`)
 	}
-	ctx.SetBody(b)
+	ctx.SetBody(p.append(nil, requestID))
 }
 
 func badRequest(format string, args ...any) *Problem {

@@ -167,16 +167,22 @@ const maxIdempotencyKey = 255 // characters
 // idempotency reads the Idempotency-Key header, nil if there is none. A key counts
 // for one account and one principal; its fingerprint covers method, path and body.
 func (r *request) idempotency() (*account.Idempotency, error) {
-	key := r.ctx.Request.Header.Peek("Idempotency-Key")
+	const field = "Idempotency-Key"
+	key := r.ctx.Request.Header.Peek(field)
 	if key == nil {
 		return nil, nil
 	}
+	return r.idempotencyOf(field, key, r.ctx.PostBody())
+}
+
+// idempotencyOf is for a key that came in a field and is for one content.
+func (r *request) idempotencyOf(field string, key, content []byte) (*account.Idempotency, error) {
 	if len(key) == 0 || len(key) > maxIdempotencyKey {
-		return nil, badField("Idempotency-Key", "want 1 to %d characters, such as a UUID", maxIdempotencyKey)
+		return nil, badField(field, "want 1 to %d characters, such as a UUID", maxIdempotencyKey)
 	}
 	for _, c := range key {
 		if c < 0x21 || c > 0x7e {
-			return nil, badField("Idempotency-Key", "want visible ASCII characters only, such as a UUID")
+			return nil, badField(field, "want visible ASCII characters only, such as a UUID")
 		}
 	}
 	var idem account.Idempotency
@@ -189,7 +195,7 @@ func (r *request) idempotency() (*account.Idempotency, error) {
 	h.Write([]byte{0})
 	h.Write(r.ctx.URI().PathOriginal())
 	h.Write([]byte{0})
-	h.Write(r.ctx.PostBody())
+	h.Write(content)
 	copy(idem.Fingerprint[:], h.Sum(nil))
 	return &idem, nil
 }

@@ -54,6 +54,7 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/api/users/{id}/transactions", route{"transactions", owner, noRole, false, s.transactions}},
 		{"GET", "/api/users/{id}/transactions.csv", route{"transactions_csv", owner, noRole, false, s.transactionsCSV}},
 		{"POST", "/api/users/{id}/deposits", route{"deposit", ownerOrOperator, operates, false, s.deposit}},
+		{"POST", "/api/users/{id}/operations", route{"operations", owner, noRole, false, s.operations}},
 		{"POST", "/api/users/{id}/withdrawals", route{"withdraw", owner, noRole, false, s.withdraw}},
 
 		{"GET", "/api/exchange/rates", route{"rates", public, noRole, false, s.rates}},

@@ -68,6 +68,7 @@ var attackRows = []row{
 	{"GET /api/users/{id}/transactions.csv", "", 401, 200, 403, 200, 401, 401, 401},
 	{"POST /api/users/{id}/deposits", `{"amount":1}`, 401, 201, 403, 403, 403, 201, 201},
 	{"POST /api/users/{id}/withdrawals", `{"amount":1,"to_address":"aitbc_elsewhere"}`, 401, 201, 403, 403, 401, 401, 401},
+	{"POST /api/users/{id}/operations", `{"type":"deposit","amount":1}`, 401, 415, 403, 415, 401, 401, 401},
 	{"POST /api/exchange/create-payment", `{"aitbc_amount":1000,"user_id":"{user}"}`, 401, 201, 403, 403, 401, 401, 401},
 	{"GET /api/exchange/payment-status/{id}", "", 401, 200, 403, 200, 401, 401, 401},
 	{"POST /api/exchange/confirm-payment/{id}", `{"tx_hash":"short"}`, 401, 400, 403, 400, 403, 400, 400},

@@ -127,6 +127,9 @@ func (l *Limiter) Take(key Key, cost int, now time.Time) Verdict {
 	return l.verdict(true, after-at, 0)
 }
 
+// Burst is how many tokens a full bucket holds.
+func (l *Limiter) Burst() int { return l.policy.Burst }
+
 // Give returns cost tokens that were taken for what then did not count, such as a
 // login that succeeded. A bucket that was dropped since is full already.
 func (l *Limiter) Give(key Key, cost int) {
