@@ -114,7 +114,7 @@ func checkCopy(dir string, shard uint16) (report BackupReport, err error) {
 
 // copyFile copies a file and syncs the copy.
 func copyFile(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
 	in, err := os.Open(from)

@@ -212,14 +212,14 @@ func newDir(path string) (string, error) {
 		if n > 1 {
 			name = fmt.Sprintf("%s.%d", path, n)
 		}
-		if err := os.Mkdir(name, 0o750); !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(name, 0o700); !errors.Is(err, fs.ErrExist) {
 			return name, err
 		}
 	}
 }
 
 func writeSynced(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	out, err := osFiles{}.create(path)

@@ -51,8 +51,8 @@ func (osFiles) openLog(dir string, segmentBytes int) (logFile, error) {
 		SegmentSize:      segmentBytes,
 		SegmentCacheSize: 1, // nothing is read through it
 		AllowEmpty:       true,
-		DirPerms:         0o750,
-		FilePerms:        0o640,
+		DirPerms:         0o700,
+		FilePerms:        0o600,
 	})
 }
 
@@ -72,7 +72,7 @@ func (osFiles) rewrite(path string, data []byte) error {
 }
 
 func (osFiles) create(path string) (newFile, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 func (osFiles) rename(from, to string) error { return os.Rename(from, to) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -23,6 +24,40 @@ func TestNewDirectoriesAreSyncedIntoTheirParents(t *testing.T) {
 		if files.dirSyncs[parent] != 1 {
 			t.Errorf("%s was synced %d times, want once", parent, files.dirSyncs[parent])
 		}
+	}
+}
+
+// TestNobodyElseReadsTheDataDirectory walks over all that is made: the log, a
+// snapshot, the lock and a backup.
+func TestNobodyElseReadsTheDataDirectory(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "data")
+	j := startLocal(t, LocalConfig{Dir: dir, SegmentBytes: 100})
+	commit(t, j, numbered(5)...)
+	takeSnapshot(t, j, "entry")
+	if _, err := Backup(dir, filepath.Join(top, "backup"), 0); err != nil {
+		t.Fatal(err)
+	}
+	closeJournal(t, j)
+	files := 0
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == top {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %04o", path, info.Mode().Perm())
+		}
+		if !entry.IsDir() {
+			files++
+		}
+		return nil
+	})
+	if err != nil || files < 9 { // three segments and a snapshot, twice, and the lock
+		t.Errorf("%d files, %v", files, err)
 	}
 }
 

@@ -20,7 +20,7 @@ const lockName = "lock"
 // lockDir takes the lock for writing, and leaves this process's id in the file
 // for whoever is refused.
 func lockDir(dir string) (*dirLock, error) {
-	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o640)
+	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory is not writable: %w", err)
 	}
