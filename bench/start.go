@@ -86,7 +86,7 @@ func startOnce(binary, data string) (s started, err error) {
 	client := http.Client{Timeout: time.Second}
 	for deadline := begin.Add(10 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if response, err := client.Get("http://" + address + "/readyz"); err == nil {
-			response.Body.Close()
+			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				break
 			}

@@ -135,7 +135,7 @@ func (n *Nonces) mac(head []byte, address, origin string) [nonceMAC]byte {
 		var length [4]byte
 		binary.BigEndian.PutUint32(length[:], uint32(len(s)))
 		h.Write(length[:])
-		io.WriteString(h, s)
+		_, _ = io.WriteString(h, s)
 	}
 	return [nonceMAC]byte(h.Sum(nil))
 }

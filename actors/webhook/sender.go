@@ -187,7 +187,7 @@ func backoff(number int) time.Duration {
 	if number < 20 {
 		d = min(maxBackoff, minBackoff<<(number-1))
 	}
-	return d/2 + rand.N(d/2)
+	return d/2 + rand.N(d/2) // #nosec G404 -- it spreads retries, and keeps nothing secret
 }
 
 // attempt posts a delivery once. Only a status of 2xx is an acknowledgement.

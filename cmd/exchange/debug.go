@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"time"
 )
 
 // serveProfiles serves Go's profiles (net/http/pprof) on a listener of their own,
@@ -20,7 +21,8 @@ func serveProfiles(address string, log *slog.Logger) (stop func(), err error) {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	go func() { _ = http.Serve(listener, mux) }()
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
 	log.Info("serving profiles", slog.String("listen", listener.Addr().String()))
-	return func() { _ = listener.Close() }, nil
+	return func() { _ = server.Close() }, nil
 }

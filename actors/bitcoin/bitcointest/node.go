@@ -215,6 +215,7 @@ type process struct {
 }
 
 func start(path string, args ...string) (*process, error) {
+	// #nosec G204 -- for tests, which name the program
 	p := &process{command: exec.Command(path, args...), exited: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr = &p.output, &p.output
 	// A test that is killed takes its nodes with it.
