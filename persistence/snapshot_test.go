@@ -169,6 +169,44 @@ func TestSnapshotHoldsAllThatWasSettledAndNothingThatIsNot(t *testing.T) {
 	closeJournal(t, j)
 }
 
+// TestWhatIsSettledDuringTheFillIsReplayed commits records while entries are added.
+// The fill may have read an account before such a record was applied, so that frame
+// is replayed, and it may have read one after, so the log has to reach that far.
+func TestWhatIsSettledDuringTheFillIsReplayed(t *testing.T) {
+	dir := t.TempDir()
+	j := startLocal(t, LocalConfig{Dir: dir})
+	commit(t, j, "one", "two")
+	before := j.Stats().Next
+	info, err := j.Snapshot(context.Background(), func(add func([]byte) error) error {
+		if err := add([]byte("one, two")); err != nil {
+			return err
+		}
+		commit(t, j, "three", "four")
+		return add([]byte("four"))
+	})
+	if err != nil || info.Next != before || info.End != before+2 {
+		t.Errorf("%+v, %v; want next %d as before the fill, end %d as after it", info, err, before, before+2)
+	}
+	closeJournal(t, j)
+
+	j = openJournal(t, LocalConfig{Dir: dir})
+	defer closeJournal(t, j)
+	_, info, found, err := loaded(j, 1)
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	var replayed []string
+	if err := j.Replay(info.Next, func(_ Position, record []byte) error {
+		replayed = append(replayed, string(record))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"three", "four"}; !slices.Equal(replayed, want) {
+		t.Errorf("a start replays %q, want %q", replayed, want)
+	}
+}
+
 func TestNewestTwoSnapshotsAreKeptAndTheLogFromTheOlderOn(t *testing.T) {
 	dir := t.TempDir()
 	j := startLocal(t, LocalConfig{Dir: dir, SegmentBytes: 1})
