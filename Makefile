@@ -13,10 +13,10 @@ run: build
 build:
 	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/exchange
 
-## test: run every test with the race detector, then those that count allocations without it
+## test: run every test with the race detector, then those that count allocations or time without it
 test: deps
 	go test -race -timeout 14m ./...
-	go test -run Allocat ./...
+	go test -run 'Allocat|TheTimeOf' ./...
 
 ## sim: run N random histories against the model
 N ?= 10000

@@ -46,8 +46,9 @@ func (s *Session) UserID() account.UserID { return s.user.id }
 var decoy = &account.State{Sessions: make([]account.Session, 1)}
 
 // Authenticate returns the live session that token stands for. It reads durable
-// state only, takes no lock and, but for a use to be written down, does not allocate. Whatever is wrong with a token
-// of the right length, the answer takes the same time.
+// state only, takes no lock and, but for a use to be written down, does not
+// allocate. Whatever is wrong with a token of the right length, the answer takes the
+// same time, but for 20 ns for each session of the user it names.
 func (x *Exchange) Authenticate(token []byte) (Session, bool) {
 	var raw [tokenBytes]byte
 	if len(token) != TokenLength {

@@ -15,6 +15,10 @@ A stranger who knows a wallet's address, and addresses are public, wants its acc
   - What a wallet signs for another address is of no use here. A page that hands on our
     own text is found out by who reads the address in it, which wallets compare with the
     page's. TestAProofHoldsForItsWalletOriginAndTimeOnly.
+  - Nor does the time tell who has an account: of the answer with a nonce, of a refused
+    login, of a wrong token (of 32 sessions half a microsecond shows). A login that is proved makes the account where there is none;
+    that tells whether there was one, to the wallet's owner alone.
+    TestTheTimeOfAnAnswerDoesNotTellWhoExists.
   - In demo mode, and with --auth open, an address is all that it takes. The log says so,
     and in demo mode the page. TestALoginIsSignedWhereverThisIsNoDemo,
     TestDemoModeIsOffBeyondLoopbackUnlessAskedForByName.
@@ -99,6 +103,9 @@ Another service, or who steals from it, uses what a user showed it [V9]:
   - Who can write to the log's files can make history. The checks of verify find damage,
     not a forger who computes them anew; the audit chain is not kept yet.
   - Nobody is told by e-mail of a login or a withdrawal.
+  - A user who takes a name learns whether another has it. An e-mail address is made of the
+    wallet's until it is changed, so that tells whether a wallet has an account, as often
+    as the limits let one user ask.
   - Wallets that are programs on a chain (EIP-1271) can't log in.
   - A restart forgets the limits' counts, and the nonces that were given out.
   - Nothing of the data directory is encrypted; it holds no key or token, but who has what.
