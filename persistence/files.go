@@ -21,6 +21,7 @@ type files interface {
 	create(path string) (newFile, error)
 	rename(from, to string) error
 	remove(path string) error
+	mkdir(path string) error
 	// syncDir makes the names in dir durable.
 	syncDir(dir string) error
 	// free returns how many bytes can be written in dir.
@@ -78,6 +79,8 @@ func (osFiles) create(path string) (newFile, error) {
 func (osFiles) rename(from, to string) error { return os.Rename(from, to) }
 
 func (osFiles) remove(path string) error { return os.Remove(path) }
+
+func (osFiles) mkdir(path string) error { return os.Mkdir(path, 0o700) }
 
 func (osFiles) syncDir(dir string) error {
 	file, err := os.Open(dir)

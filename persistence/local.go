@@ -121,7 +121,7 @@ func (l *Local) makeDir(dir string) error {
 	if err := l.makeDir(parent); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := l.files.mkdir(dir); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return l.files.syncDir(parent)

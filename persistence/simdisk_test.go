@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -25,11 +26,11 @@ type fault struct {
 }
 
 var allFaults = []fault{
-	{name: "error", on: []string{"open", "rewrite", "log write", "create", "write", "close", "rename", "remove"}, err: syscall.EIO},
-	{name: "no space", on: []string{"log write", "create", "write"}, err: syscall.ENOSPC, part: true},
+	{name: "error", on: []string{"open", "rewrite", "log write", "create", "write", "close", "rename", "remove", "segment create", "log mkdir", "snapshot mkdir"}, err: syscall.EIO},
+	{name: "no space", on: []string{"log write", "create", "write", "segment create", "log mkdir", "snapshot mkdir"}, err: syscall.ENOSPC, part: true},
 	{name: "short write with garbage", on: []string{"log write", "write"}, err: syscall.EIO, part: true, junk: true},
-	{name: "error after it was done", on: []string{"rewrite", "log write", "rename", "remove"}, err: syscall.EIO, done: true},
-	{name: "sync error, once", on: []string{"log sync", "sync", "log dir sync", "snapshot dir sync", "dir sync"}, err: syscall.EIO},
+	{name: "error after it was done", on: []string{"rewrite", "log write", "rename", "remove", "segment create", "log mkdir", "snapshot mkdir"}, err: syscall.EIO, done: true},
+	{name: "sync error, once", on: []string{"log sync", "segment sync", "sync", "log dir sync", "snapshot dir sync", "dir sync"}, err: syscall.EIO},
 }
 
 // simDisk are the real files on a disk that fails at one operation, or loses its
@@ -49,6 +50,7 @@ type simDisk struct {
 
 	files map[string]*simFile // by path
 	dirs  map[string]*simDir
+	made  []string // directories whose names are not safe, the outer before the inner
 }
 
 // simFile is a file, whatever its name is now. It is only ever appended to.
@@ -97,7 +99,7 @@ func (d *simDisk) step(kind string) (*fault, error) {
 		return nil, errPower
 	}
 	d.trace = append(d.trace, kind)
-	if d.fired && (kind == "open" || kind == "log write" || kind == "log sync" || kind == "log dir sync") {
+	if d.fired && (kind == "open" || strings.HasPrefix(kind, "log ") || strings.HasPrefix(kind, "segment ")) {
 		d.logAfter++
 	}
 	switch len(d.trace) {
@@ -201,18 +203,37 @@ func (d *simDisk) syncDir(dir string) error {
 	kind := "dir sync"
 	switch sim := d.dirs[dir]; {
 	case sim == nil:
-		return d.do(kind, func() error { return nil })
+		return d.do(kind, func() error { d.syncMade(dir); return nil })
 	case filepath.Base(filepath.Dir(dir)) == "log":
 		kind = "log dir sync"
 	default:
 		kind = "snapshot dir sync"
 	}
 	return d.do(kind, func() error {
+		d.syncMade(dir)
 		for _, c := range d.dirs[dir].changes {
 			c.apply(d.dirs[dir].durable)
 		}
 		d.dirs[dir].changes = nil
 		return nil
+	})
+}
+
+// syncMade makes the names of the directories in dir safe.
+func (d *simDisk) syncMade(dir string) {
+	d.made = slices.DeleteFunc(d.made, func(path string) bool { return filepath.Dir(path) == dir })
+}
+
+func (d *simDisk) mkdir(path string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	kind := "log mkdir"
+	if filepath.Base(path) == "snapshot" || filepath.Base(filepath.Dir(path)) == "snapshot" {
+		kind = "snapshot mkdir"
+	}
+	return d.do(kind, func() error {
+		d.made = append(d.made, path)
+		return d.osFiles.mkdir(path)
 	})
 }
 
@@ -284,8 +305,9 @@ func (w *simWriter) Close() error {
 // simLog is the log on a simDisk.
 type simLog struct {
 	logFile
-	disk *simDisk
-	dir  string
+	disk         *simDisk
+	dir          string
+	segmentBytes int
 }
 
 func (d *simDisk) openLog(dir string, segmentBytes int) (out logFile, err error) {
@@ -293,7 +315,7 @@ func (d *simDisk) openLog(dir string, segmentBytes int) (out logFile, err error)
 	defer d.mu.Unlock()
 	err = d.do("open", func() error {
 		log, err := d.osFiles.openLog(dir, segmentBytes)
-		out = &simLog{log, d, dir}
+		out = &simLog{log, d, dir, segmentBytes}
 		return errors.Join(err, d.see(dir))
 	})
 	return out, err
@@ -333,19 +355,72 @@ func (l *simLog) Write(index uint64, data []byte) error {
 	switch {
 	case err != nil:
 		return err
-	case f == nil:
-		return errors.Join(l.logFile.Write(index, data), l.disk.see(l.dir))
+	case f != nil:
+		_, err := l.appendLast(f.left(entryOf(data)))
+		return errors.Join(f.err, err, l.disk.see(l.dir))
 	}
+	if ends, err := l.endsSegment(data); err != nil {
+		return err
+	} else if ends {
+		if err := l.endSegment(index, data); err != nil {
+			return err
+		}
+	}
+	return errors.Join(l.logFile.Write(index, data), l.disk.see(l.dir))
+}
+
+// appendLast adds bytes to the last segment, whose file it returns.
+func (l *simLog) appendLast(b []byte) (*simFile, error) {
 	segments, err := listSegments(l.dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	file, err := os.OpenFile(segments[len(segments)-1].path, os.O_WRONLY|os.O_APPEND, 0)
+	path := segments[len(segments)-1].path
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
+		return nil, err
+	}
+	_, err = file.Write(b)
+	return l.disk.files[path], errors.Join(err, file.Close(), l.disk.see(l.dir))
+}
+
+// endsSegment reports whether the segment has its length with this entry.
+func (l *simLog) endsSegment(data []byte) (bool, error) {
+	segments, err := listSegments(l.dir)
+	if err != nil {
+		return false, err
+	}
+	info, err := os.Stat(segments[len(segments)-1].path)
+	return err == nil && int(info.Size())+len(entryOf(data)) >= l.segmentBytes, err
+}
+
+// endSegment is what tidwall/wal does within a write that ends a segment, on the real
+// files: once the entry is written it syncs the segment and creates the next. It only
+// fails, and leaves what there is by then; what succeeds is done by the real write.
+func (l *simLog) endSegment(index uint64, data []byte) error {
+	for _, kind := range []string{"segment sync", "segment create"} {
+		f, err := l.disk.step(kind)
+		if f == nil && err == nil {
+			continue
+		}
+		file, writeErr := l.appendLast(entryOf(data))
+		if writeErr != nil {
+			return writeErr
+		}
+		if kind == "segment sync" {
+			file.lost = file.lost || f != nil
+		} else {
+			file.sync(file.ends[len(file.ends)-1])
+		}
+		if f != nil {
+			err = f.err
+			if f.done {
+				err = errors.Join(err, os.WriteFile(filepath.Join(l.dir, segmentName(index+1)), nil, 0o600), l.disk.see(l.dir))
+			}
+		}
 		return err
 	}
-	_, err = file.Write(f.left(entryOf(data)))
-	return errors.Join(f.err, err, file.Close(), l.disk.see(l.dir))
+	return nil
 }
 
 func (l *simLog) Sync() error {
@@ -378,7 +453,17 @@ func (d *simDisk) crash(keeps string, random *rand.Rand) error {
 	defer d.mu.Unlock()
 	d.off = true
 	some := func() bool { return keeps == keepsAll || keeps == keepsSome && random.IntN(2) == 0 }
+	for _, made := range d.made {
+		if !some() {
+			if err := os.RemoveAll(made); err != nil {
+				return err
+			}
+		}
+	}
 	for dir, sim := range d.dirs {
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
 		names := maps.Clone(sim.durable)
 		for _, c := range sim.changes {
 			if some() {
@@ -398,7 +483,7 @@ func (d *simDisk) crash(keeps string, random *rand.Rand) error {
 			contents[name] = file.kept(content, keeps, some, random)
 		}
 		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil {
 			return err
 		}
 		for _, entry := range entries {
