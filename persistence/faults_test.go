@@ -154,7 +154,10 @@ var snapshotsOnly = []string{"snapshot mkdir", "create", "write", "sync", "close
 // is recovered against what was acknowledged.
 func TestEveryFaultAtEveryOperationIsSurvived(t *testing.T) {
 	top := memoryDir(t)
-	dir := filepath.Join(top, "recorded")
+	dir, err := dataDirIn(filepath.Join(top, "recorded"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	record, err := newSimDisk(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +203,16 @@ func TestEveryFaultAtEveryOperationIsSurvived(t *testing.T) {
 	t.Logf("%d operations %v, %d faults at one and crashes tried, all recovered: %v", len(record.trace), kinds, tried, !t.Failed())
 }
 
-func surviveFault(dir string, f fault, at int, kind, keeps string) error {
+// dataDirIn makes a directory, and returns the path of a data directory in it.
+func dataDirIn(dir string) (string, error) {
+	return filepath.Join(dir, "data"), os.Mkdir(dir, 0o700)
+}
+
+func surviveFault(caseDir string, f fault, at int, kind, keeps string) error {
+	dir, err := dataDirIn(caseDir)
+	if err != nil {
+		return err
+	}
 	disk, err := newSimDisk(dir)
 	if err != nil {
 		return err

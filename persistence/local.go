@@ -113,7 +113,7 @@ func (l *Local) makeDir(dir string) error {
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("%s is not a directory", dir)
 	case err == nil:
-		return nil
+		return l.syncIfEmpty(dir)
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
@@ -125,6 +125,21 @@ func (l *Local) makeDir(dir string) error {
 		return err
 	}
 	return l.files.syncDir(parent)
+}
+
+// syncIfEmpty syncs the directory that an empty one is in: whoever made dir may have
+// ended before that, and whatever is put into it now would be lost with its name. One
+// that holds something was synced first. Where that directory can't be read, somebody
+// else has made dir.
+func (l *Local) syncIfEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) > 0 {
+		return err
+	}
+	if err := l.files.syncDir(filepath.Dir(dir)); !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 // Claim implements Log. A later claim on the same Local must be for the same shard.

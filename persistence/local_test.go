@@ -27,6 +27,23 @@ func TestNewDirectoriesAreSyncedIntoTheirParents(t *testing.T) {
 	}
 }
 
+// TestDirectoriesThatACrashLeftAreSyncedToo begins with those of a start that ended
+// before it had synced the last of them.
+func TestDirectoriesThatACrashLeftAreSyncedToo(t *testing.T) {
+	for _, left := range []string{"var", "var/data", "var/data/log", "var/data/log/0000"} {
+		top := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(top, left), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		files := &faultyFiles{}
+		local := openLocal(t, LocalConfig{Dir: filepath.Join(top, "var", "data"), files: files})
+		claim(t, local)
+		if parent := filepath.Dir(filepath.Join(top, left)); files.dirSyncs[parent] == 0 {
+			t.Errorf("%s was left, %s was not synced", left, parent)
+		}
+	}
+}
+
 // TestNobodyElseReadsTheDataDirectory walks over all that is made: the log, a
 // snapshot, the lock and a backup.
 func TestNobodyElseReadsTheDataDirectory(t *testing.T) {
