@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ type diskFault struct {
 	name     string
 	kind     string // of the operation
 	where    string // what its path contains
+	size     int    // of the file, at least; a sync's only
 	within   int    // of so many operations of the kind one is hit, by chance
 	atStart  bool   // while the service starts, before any request
 	snapshot bool   // it costs a snapshot only, the service goes on
@@ -26,12 +28,15 @@ type diskFault struct {
 }
 
 const (
+	segmentBytes  = 2048
 	logFiles      = "data/log/0000/"
 	snapshotFiles = "data/snapshot/"
 )
 
 var diskFaults = []diskFault{
 	{name: "sync of the log, once", kind: "sync", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.EIO}},
+	{name: "sync that ends a segment", kind: "sync", where: logFiles, size: segmentBytes, within: 4, fault: faultfs.Fault{Err: syscall.EIO}},
+	{name: "power cut at the end of a segment", kind: "sync", where: logFiles, size: segmentBytes, within: 4, fault: faultfs.Fault{Power: true}},
 	{name: "write of the log", kind: "write", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.EIO}},
 	{name: "short write of the log", kind: "write", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.ENOSPC, Short: true}},
 	{name: "write of the log that was done", kind: "write", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.EIO, Done: true}},
@@ -57,7 +62,7 @@ var diskFaults = []diskFault{
 }
 
 func (f diskFault) hits(op faultfs.Op) bool {
-	return op.Kind == f.kind && strings.Contains(op.Path, f.where)
+	return op.Kind == f.kind && strings.Contains(op.Path, f.where) && op.Size >= f.size
 }
 
 // keyedDepositor deposits with an Idempotency-Key each time.
@@ -117,7 +122,7 @@ func TestFailingDiskBelowTheServiceLosesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	disk := faultfs.New()
 	dir, unmount := disk.MountFor(t)
-	options := []string{"--demo", "--log-level", "warn", "--segment-bytes", "2048", "--snapshot-bytes", "0"}
+	options := []string{"--demo", "--log-level", "warn", "--segment-bytes", strconv.Itoa(segmentBytes), "--snapshot-bytes", "0"}
 	clients := make([]*keyedDepositor, 6)
 	s := startService(t, filepath.Join(dir, "data"), options...)
 	for i := range clients {

@@ -14,6 +14,7 @@ import (
 type Op struct {
 	Kind string // open (to write), create, write, truncate, sync, sync dir, mkdir, rename or unlink
 	Path string // from the root, as "log/0000"; of a rename the new one
+	Size int    // of the file that is synced, in bytes; 0 for all others
 }
 
 func (o Op) String() string { return o.Kind + " " + o.Path }

@@ -86,13 +86,13 @@ func TestFailedSyncLosesTheWritesThoughTheNextSucceeds(t *testing.T) {
 	path := filepath.Join(dir, "file")
 	must(t, write(t, path, "one", true))
 	must(t, syncDir(dir))
-	d.Arm(func(op Op) bool { return op == Op{"sync", "file"} }, 1, Fault{Err: syscall.EIO})
+	d.Arm(func(op Op) bool { return op == Op{Kind: "sync", Path: "file", Size: 6} }, 1, Fault{Err: syscall.EIO})
 	if err := write(t, path, "two", true); !errors.Is(err, syscall.EIO) {
 		t.Fatal(err)
 	}
 	must(t, write(t, path, "three", true))
 	holds(t, path, "onetwothree")
-	if at, after, ok := d.What(); !ok || at.String() != "sync file" || !slices.Equal(after, []Op{{"open", "file"}, {"write", "file"}, {"sync", "file"}}) {
+	if at, after, ok := d.What(); !ok || at.String() != "sync file" || !slices.Equal(after, []Op{{Kind: "open", Path: "file"}, {Kind: "write", Path: "file"}, {Kind: "sync", Path: "file", Size: 11}}) {
 		t.Errorf("%v, then %v", at, after)
 	}
 	unmount()

@@ -69,7 +69,7 @@ func (n *node) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) sy
 }
 
 func (n *node) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	op := Op{"truncate", n.path()}
+	op := Op{Kind: "truncate", Path: n.path()}
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	if size, ok := in.GetSize(); ok {
@@ -98,7 +98,7 @@ func (n *node) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, sys
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
 		return nil, 0, 0
 	}
-	op := Op{"open", n.path()}
+	op := Op{Kind: "open", Path: n.path()}
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	return nil, 0, n.disk.do(op, func() syscall.Errno {
@@ -119,7 +119,7 @@ func (n *node) Mkdir(ctx context.Context, name string, _ uint32, out *fuse.Entry
 }
 
 func (n *node) add(ctx context.Context, kind, name string, make func() *object, out *fuse.EntryOut) (inode *fs.Inode, errno syscall.Errno) {
-	op := Op{kind, path.Join(n.path(), name)}
+	op := Op{Kind: kind, Path: path.Join(n.path(), name)}
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	errno = n.disk.do(op, func() syscall.Errno {
@@ -142,7 +142,7 @@ func (n *node) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) 
 }
 
 func (n *node) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
-	op := Op{"write", n.path()}
+	op := Op{Kind: "write", Path: n.path()}
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	if n.disk.restFail == n.object {
@@ -168,12 +168,13 @@ func (n *node) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64)
 }
 
 func (n *node) Fsync(_ context.Context, _ fs.FileHandle, _ uint32) syscall.Errno {
-	op := Op{"sync", n.path()}
+	op := Op{Kind: "sync", Path: n.path()}
 	if n.object.dir {
 		op.Kind = "sync dir"
 	}
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
+	op.Size = len(n.object.content)
 	errno := n.disk.do(op, func() syscall.Errno {
 		if n.object.dir {
 			n.object.syncNames()
@@ -193,7 +194,7 @@ func (n *node) Rename(_ context.Context, name string, newParent fs.InodeEmbedder
 	if flags != 0 {
 		return syscall.EINVAL
 	}
-	op := Op{"rename", path.Join(to.path(), newName)}
+	op := Op{Kind: "rename", Path: path.Join(to.path(), newName)}
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	return n.disk.do(op, func() syscall.Errno {
@@ -203,7 +204,7 @@ func (n *node) Rename(_ context.Context, name string, newParent fs.InodeEmbedder
 }
 
 func (n *node) Unlink(_ context.Context, name string) syscall.Errno {
-	op := Op{"unlink", path.Join(n.path(), name)}
+	op := Op{Kind: "unlink", Path: path.Join(n.path(), name)}
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	return n.disk.do(op, func() syscall.Errno {
