@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/exchangetest"
 )
 
 const (
@@ -199,7 +200,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		}
 	}
 	signed := startAPI(t, signedLogins(t, nil))
-	visit("POST /api/auth/nonce", signed.call("POST", "/api/auth/nonce", `{"wallet_address":"`+newWallet(t, "contract").address+`"}`), 200,
+	visit("POST /api/auth/nonce", signed.call("POST", "/api/auth/nonce", `{"wallet_address":"`+exchangetest.NewWallet(t, "contract").Address+`"}`), 200,
 		"wallet_address nonce message expires_at")
 
 	issuing := startAPI(t, accessTokens(t))

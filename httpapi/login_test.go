@@ -1,14 +1,11 @@
 package httpapi
 
 import (
-	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,43 +13,10 @@ import (
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
-	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
-	"golang.org/x/crypto/sha3"
 
+	"github.com/aitbc/exchange/actors/exchangetest"
 	"github.com/aitbc/exchange/actors/walletproof"
 )
-
-// wallet is an Ethereum wallet.
-type wallet struct {
-	key     *secp256k1.PrivateKey
-	address string
-}
-
-// newWallet returns the wallet of a name, the same each time.
-func newWallet(t testing.TB, name string) wallet {
-	t.Helper()
-	sum := sha256.Sum256([]byte(name))
-	key := secp256k1.PrivKeyFromBytes(sum[:])
-	hash := keccak(key.PubKey().SerializeUncompressed()[1:])
-	address, err := walletproof.ChecksumAddress("0x" + hex.EncodeToString(hash[12:]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return wallet{key, address}
-}
-
-// sign is personal_sign (EIP-191).
-func (w wallet) sign(text string) string {
-	hash := keccak([]byte("\x19Ethereum Signed Message:\n" + strconv.Itoa(len(text)) + text))
-	compact := ecdsa.SignCompact(w.key, hash, false)
-	return "0x" + hex.EncodeToString(append(compact[1:], compact[0]))
-}
-
-func keccak(b []byte) []byte {
-	h := sha3.NewLegacyKeccak256()
-	h.Write(b)
-	return h.Sum(nil)
-}
 
 // signedLogins asks for signatures. now may be nil for the clock.
 func signedLogins(t testing.TB, now func() time.Time) func(*apiConfig) {
@@ -71,9 +35,9 @@ func signedLogins(t testing.TB, now func() time.Time) func(*apiConfig) {
 }
 
 // challenge asks for what w has to sign.
-func (a *api) challenge(w wallet, headers ...string) (nonce, message string) {
+func (a *api) challenge(w exchangetest.Wallet, headers ...string) (nonce, message string) {
 	a.t.Helper()
-	r := a.call("POST", "/api/auth/nonce", `{"wallet_address":"`+w.address+`"}`, headers...).is(200)
+	r := a.call("POST", "/api/auth/nonce", `{"wallet_address":"`+w.Address+`"}`, headers...).is(200)
 	return r.text("nonce"), r.text("message")
 }
 
@@ -87,18 +51,18 @@ func loginBody(members ...string) string {
 }
 
 // loginSigned is login with a signature.
-func (a *api) loginSigned(w wallet) client {
+func (a *api) loginSigned(w exchangetest.Wallet) client {
 	a.t.Helper()
 	nonce, message := a.challenge(w)
-	r := a.call("POST", "/api/users/login", loginBody("wallet_address", w.address, "nonce", nonce, "signature", w.sign(message))).is(200)
+	r := a.call("POST", "/api/users/login", loginBody("wallet_address", w.Address, "nonce", nonce, "signature", w.Sign(message))).is(200)
 	return client{api: a, id: r.text("user_id"), token: r.text("session_token")}
 }
 
 func TestASignedLoginIsTheWalletsOwnersAlone(t *testing.T) {
 	clock := &testClock{now: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)}
-	log := &logLines{}
+	log := &exchangetest.Buffer{}
 	a := startAPI(t, signedLogins(t, clock.Now), func(c *apiConfig) { c.http.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
-	owner, thief := newWallet(t, "owner"), newWallet(t, "thief")
+	owner, thief := exchangetest.NewWallet(t, "owner"), exchangetest.NewWallet(t, "thief")
 	u := a.loginSigned(owner)
 	u.as("GET", "/api/users/me", "").is(200)
 	if again := a.loginSigned(owner); again.id != u.id {
@@ -110,39 +74,39 @@ func TestASignedLoginIsTheWalletsOwnersAlone(t *testing.T) {
 	// Sent in capital letters, or with a text of the wallet's own, it is the same wallet.
 	nonce, message := a.challenge(owner)
 	own := strings.Replace(message, "Log in.", "Let me in.", 1)
-	r := a.call("POST", "/api/users/login", loginBody("wallet_address", "0x"+strings.ToUpper(owner.address[2:]), "nonce", nonce, "signature", owner.sign(own), "message", own)).is(200)
+	r := a.call("POST", "/api/users/login", loginBody("wallet_address", "0x"+strings.ToUpper(owner.Address[2:]), "nonce", nonce, "signature", owner.Sign(own), "message", own)).is(200)
 	if r.text("user_id") != u.id {
 		t.Errorf("another user: %s", r.body)
 	}
 
 	used, usedText := a.challenge(owner)
-	a.call("POST", "/api/users/login", loginBody("wallet_address", owner.address, "nonce", used, "signature", owner.sign(usedText))).is(200)
+	a.call("POST", "/api/users/login", loginBody("wallet_address", owner.Address, "nonce", used, "signature", owner.Sign(usedText))).is(200)
 	other, otherText := a.challenge(owner, "Host", "exchange.example")
 	old, oldText := a.challenge(owner)
 	clock.add(5 * time.Minute)
 	nonce, message = a.challenge(owner)
 	thiefs, thiefsText := a.challenge(thief)
-	good := owner.sign(message)
+	good := owner.Sign(message)
 	flipped := good[:10] + string("0123456789abcdef"[(strings.IndexByte("0123456789abcdef", good[10])+1)%16]) + good[11:]
 	elsewhere := strings.ReplaceAll(message, "http://exchange", "http://phisher")
 	bodies := map[string]bool{}
 	for name, body := range map[string]string{
-		"another's signature":    loginBody("wallet_address", owner.address, "nonce", nonce, "signature", thief.sign(message)),
-		"of another text":        loginBody("wallet_address", owner.address, "nonce", nonce, "signature", owner.sign(message+" ")),
-		"flipped":                loginBody("wallet_address", owner.address, "nonce", nonce, "signature", flipped),
-		"truncated":              loginBody("wallet_address", owner.address, "nonce", nonce, "signature", good[:len(good)-2]),
-		"malleable":              loginBody("wallet_address", owner.address, "nonce", nonce, "signature", highS(t, good)),
-		"not hexadecimal":        loginBody("wallet_address", owner.address, "nonce", nonce, "signature", "0x"+strings.Repeat("zz", 65)),
-		"used":                   loginBody("wallet_address", owner.address, "nonce", used, "signature", owner.sign(usedText)),
-		"expired":                loginBody("wallet_address", owner.address, "nonce", old, "signature", owner.sign(oldText)),
-		"another origin's":       loginBody("wallet_address", owner.address, "nonce", other, "signature", owner.sign(otherText)),
-		"another wallet's nonce": loginBody("wallet_address", owner.address, "nonce", thiefs, "signature", owner.sign(thiefsText)),
-		"another's wallet":       loginBody("wallet_address", owner.address, "nonce", thiefs, "signature", thief.sign(thiefsText)),
-		"a nonce of nobody's":    loginBody("wallet_address", owner.address, "nonce", strings.Repeat("0", 48), "signature", good),
-		"another domain":         loginBody("wallet_address", owner.address, "nonce", nonce, "signature", owner.sign(elsewhere), "message", elsewhere),
-		"a text that is not one": loginBody("wallet_address", owner.address, "nonce", nonce, "signature", owner.sign("Hello"), "message", "Hello"),
+		"another's signature":    loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", thief.Sign(message)),
+		"of another text":        loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", owner.Sign(message+" ")),
+		"flipped":                loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", flipped),
+		"truncated":              loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", good[:len(good)-2]),
+		"malleable":              loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", highS(t, good)),
+		"not hexadecimal":        loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", "0x"+strings.Repeat("zz", 65)),
+		"used":                   loginBody("wallet_address", owner.Address, "nonce", used, "signature", owner.Sign(usedText)),
+		"expired":                loginBody("wallet_address", owner.Address, "nonce", old, "signature", owner.Sign(oldText)),
+		"another origin's":       loginBody("wallet_address", owner.Address, "nonce", other, "signature", owner.Sign(otherText)),
+		"another wallet's nonce": loginBody("wallet_address", owner.Address, "nonce", thiefs, "signature", owner.Sign(thiefsText)),
+		"another's wallet":       loginBody("wallet_address", owner.Address, "nonce", thiefs, "signature", thief.Sign(thiefsText)),
+		"a nonce of nobody's":    loginBody("wallet_address", owner.Address, "nonce", strings.Repeat("0", 48), "signature", good),
+		"another domain":         loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", owner.Sign(elsewhere), "message", elsewhere),
+		"a text that is not one": loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", owner.Sign("Hello"), "message", "Hello"),
 		"no wallet that signs":   loginBody("wallet_address", "aitbc1wallet_demo", "nonce", nonce, "signature", good),
-		"injection into the log": loginBody("wallet_address", owner.address, "nonce", nonce, "signature", good, "message", "x\ntime=now level=ERROR msg=forged"),
+		"injection into the log": loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", good, "message", "x\ntime=now level=ERROR msg=forged"),
 	} {
 		r := a.call("POST", "/api/users/login", body, "X-Request-Id", "same")
 		if r.status != 401 {
@@ -155,7 +119,7 @@ func TestASignedLoginIsTheWalletsOwnersAlone(t *testing.T) {
 		t.Errorf("who fails can tell why: %v", bodies)
 	}
 	refused := 0
-	for _, line := range log.lines(t) {
+	for _, line := range logLines(t, log) {
 		if line["msg"] == "login refused" && line["reason"] != "" && line["level"] == "INFO" {
 			refused++
 		}
@@ -167,25 +131,25 @@ func TestASignedLoginIsTheWalletsOwnersAlone(t *testing.T) {
 		t.Errorf("%d refusals are in the log, want 16", refused)
 	}
 	// None of that has used up the owner's nonce.
-	a.call("POST", "/api/users/login", loginBody("wallet_address", owner.address, "nonce", nonce, "signature", good)).is(200)
+	a.call("POST", "/api/users/login", loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", good)).is(200)
 }
 
 func TestASignedLoginSaysWhatItWants(t *testing.T) {
 	a := startAPI(t, signedLogins(t, nil))
-	owner := newWallet(t, "owner")
-	r := a.call("POST", "/api/users/login", loginBody("wallet_address", owner.address))
+	owner := exchangetest.NewWallet(t, "owner")
+	r := a.call("POST", "/api/users/login", loginBody("wallet_address", owner.Address))
 	r.refused(401, "signature_required", "")
 	if !strings.Contains(r.body, "/api/auth/nonce") {
 		t.Errorf("it does not say where to begin: %s", r.body)
 	}
 	nonce, message := a.challenge(owner)
 	for _, c := range []struct{ body, field string }{
-		{loginBody("wallet_address", owner.address, "nonce", nonce), "signature"},
-		{loginBody("wallet_address", owner.address, "signature", owner.sign(message)), "nonce"},
-		{loginBody("wallet_address", owner.address, "nonce", nonce, "signature", "x", "password", "x"), "password"},
-		{loginBody("nonce", nonce, "signature", owner.sign(message)), "wallet_address"},
-		{loginBody("wallet_address", owner.address, "nonce", nonce, "signature", strings.Repeat("a", 513)), "signature"},
-		{loginBody("wallet_address", owner.address, "nonce", "a\nb", "signature", "x"), "nonce"},
+		{loginBody("wallet_address", owner.Address, "nonce", nonce), "signature"},
+		{loginBody("wallet_address", owner.Address, "signature", owner.Sign(message)), "nonce"},
+		{loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", "x", "password", "x"), "password"},
+		{loginBody("nonce", nonce, "signature", owner.Sign(message)), "wallet_address"},
+		{loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", strings.Repeat("a", 513)), "signature"},
+		{loginBody("wallet_address", owner.Address, "nonce", "a\nb", "signature", "x"), "nonce"},
 	} {
 		a.call("POST", "/api/users/login", c.body).refused(400, "invalid_field", c.field)
 	}
@@ -193,8 +157,8 @@ func TestASignedLoginSaysWhatItWants(t *testing.T) {
 		a.call("POST", "/api/auth/nonce", `{"wallet_address":"`+address+`"}`).refused(400, "invalid_field", "wallet_address")
 	}
 	open := startAPI(t)
-	open.call("POST", "/api/auth/nonce", `{"wallet_address":"`+owner.address+`"}`).refused(404, "not_found", "")
-	open.call("POST", "/api/users/login", loginBody("wallet_address", owner.address, "nonce", nonce)).refused(400, "invalid_field", "nonce")
+	open.call("POST", "/api/auth/nonce", `{"wallet_address":"`+owner.Address+`"}`).refused(404, "not_found", "")
+	open.call("POST", "/api/users/login", loginBody("wallet_address", owner.Address, "nonce", nonce)).refused(400, "invalid_field", "nonce")
 }
 
 // highS is the other form of an Ethereum signature, by which it would be two things.
@@ -230,23 +194,10 @@ func (c *testClock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// logLines collects a log in JSON.
-type logLines struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logLines) lines(t *testing.T) (lines []map[string]any) {
+// logLines returns a log's lines, which are JSON.
+func logLines(t *testing.T, log *exchangetest.Buffer) (lines []map[string]any) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for text := range strings.Lines(l.b.String()) {
+	for text := range strings.Lines(log.String()) {
 		line := map[string]any{}
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			t.Fatalf("not a line of the log: %q", text)

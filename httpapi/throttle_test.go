@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/exchangetest"
 	"github.com/aitbc/exchange/httpapi/throttle"
 )
 
@@ -154,23 +155,23 @@ func TestGuessesAreLimitedAndLockNobodyOut(t *testing.T) {
 	l := startLive(t, t.TempDir(), func(c *Config, _ *actors.Config) {
 		c.Logins, c.Limits = signed.http.Logins, Limits{Login: slow("login", 4), Proxies: proxies}
 	})
-	owner := newWallet(t, "owner")
-	guess := loginBody("wallet_address", owner.address, "nonce", strings.Repeat("0", 48), "signature", "0x00")
+	owner := exchangetest.NewWallet(t, "owner")
+	guess := loginBody("wallet_address", owner.Address, "nonce", strings.Repeat("0", 48), "signature", "0x00")
 	for i, want := range []int{401, 401, 401, 401, 429, 429} {
 		if status, _ := l.from("192.0.2.1", "POST", "/api/users/login", "", guess); status != want {
 			t.Errorf("guess %d: %d, want %d", i+1, status, want)
 		}
 	}
-	if status, _ := l.from("192.0.2.1", "POST", "/api/auth/nonce", "", `{"wallet_address":"`+owner.address+`"}`); status != 429 {
+	if status, _ := l.from("192.0.2.1", "POST", "/api/auth/nonce", "", `{"wallet_address":"`+owner.Address+`"}`); status != 429 {
 		t.Errorf("a nonce for who guesses: %d", status)
 	}
 	// The owner logs in from elsewhere all the same. Of an account's logins there may be so many.
 	for i, want := range []int{200, 200, 200, 200, 429} {
-		challenge, err := signed.http.Logins.Verifier.Challenge(owner.address, signed.http.Logins.Origins[0])
+		challenge, err := signed.http.Logins.Verifier.Challenge(owner.Address, signed.http.Logins.Origins[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := loginBody("wallet_address", owner.address, "nonce", challenge.Nonce, "signature", owner.sign(challenge.Message))
+		body := loginBody("wallet_address", owner.Address, "nonce", challenge.Nonce, "signature", owner.Sign(challenge.Message))
 		if status, _ := l.from("198.51.100."+strconv.Itoa(i), "POST", "/api/users/login", "", body); status != want {
 			t.Errorf("login %d: %d, want %d", i+1, status, want)
 		}

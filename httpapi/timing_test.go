@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/exchangetest"
 )
 
 // The race detector makes a signature's check 30 times slower, so this runs in the pass
@@ -99,7 +100,7 @@ func spin(d time.Duration) {
 // disk. Each comparison is also made with 200 µs added to one side, which it has to find.
 func TestTheTimeOfAnAnswerDoesNotTellWhoExists(t *testing.T) {
 	a := startAPI(t, signedLogins(t, nil))
-	thief := newWallet(t, "thief")
+	thief := exchangetest.NewWallet(t, "thief")
 	const wallets = 8 // of each side, as the time of a signature depends on its numbers
 	var nonces, logins, tokens [2][]*fasthttp.RequestCtx
 	request := func(method, path, token, body string) *fasthttp.RequestCtx {
@@ -108,7 +109,7 @@ func TestTheTimeOfAnAnswerDoesNotTellWhoExists(t *testing.T) {
 		return ctx
 	}
 	for i := range 2 * wallets {
-		side, w := i%2, newWallet(t, fmt.Sprint("timed ", i))
+		side, w := i%2, exchangetest.NewWallet(t, fmt.Sprint("timed ", i))
 		raw := make([]byte, actors.TokenLength/4*3)
 		for i := range raw {
 			raw[i] = byte(rand.Uint32())
@@ -119,9 +120,9 @@ func TestTheTimeOfAnAnswerDoesNotTellWhoExists(t *testing.T) {
 			token = a.loginSigned(w).token[:24] + token[24:]
 		}
 		nonce, message := a.challenge(w)
-		nonces[side] = append(nonces[side], request("POST", "/api/auth/nonce", "", `{"wallet_address":"`+w.address+`"}`))
+		nonces[side] = append(nonces[side], request("POST", "/api/auth/nonce", "", `{"wallet_address":"`+w.Address+`"}`))
 		logins[side] = append(logins[side], request("POST", "/api/users/login", "",
-			loginBody("wallet_address", w.address, "nonce", nonce, "signature", thief.sign(message))))
+			loginBody("wallet_address", w.Address, "nonce", nonce, "signature", thief.Sign(message))))
 		tokens[side] = append(tokens[side], request("GET", "/api/users/me", token, ""))
 	}
 	for _, c := range []struct {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aitbc/exchange/actors/exchangetest"
 )
 
 // The attack suite runs against the binary, as a stranger on the network would. The
@@ -110,9 +112,9 @@ func (u *target) fill(route, body string) (method, path, filled string) {
 }
 
 // newTarget makes a user with a balance, a payment and a second session.
-func (s *service) newTarget(w wallet) target {
+func (s *service) newTarget(w exchangetest.Wallet) target {
 	s.t.Helper()
-	u := target{wallet: w.address}
+	u := target{wallet: w.Address}
 	u.id, u.token = s.loginSigned(w)
 	as := func(want int, method, path, body string) map[string]any {
 		s.t.Helper()
@@ -141,13 +143,13 @@ func TestEveryRouteAnswersEverybodyAsTheTableSays(t *testing.T) {
 		"--access-token-key-file", filepath.Join(dir, "tokens.json"), "--access-token-audiences", "https://pool.example"}
 
 	// A session that lasts a second has expired when the service comes back.
-	ownerWallet := newWallet(t, "victim")
+	ownerWallet := exchangetest.NewWallet(t, "victim")
 	s := startService(t, data, append(options, "--session-lifetime", "1s")...)
 	_, expired := s.loginSigned(ownerWallet)
 	s.stop()
 	s = startService(t, data, options...)
 
-	victim, curious, frozen := s.newTarget(ownerWallet), s.newTarget(newWallet(t, "curious")), s.newTarget(newWallet(t, "frozen"))
+	victim, curious, frozen := s.newTarget(ownerWallet), s.newTarget(exchangetest.NewWallet(t, "curious")), s.newTarget(exchangetest.NewWallet(t, "frozen"))
 	frozen.session = "0000000000000000"
 	_, ended := s.loginSigned(ownerWallet)
 	s.mustCall(200, "POST", "/api/users/logout", "", "X-Session-Token", ended)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,10 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aitbc/exchange/actors/exchangetest"
 )
 
 // binary is the program under test, built once with the race detector.
@@ -43,26 +43,8 @@ type service struct {
 	t       *testing.T
 	url     string
 	command *exec.Cmd
-	log     *lockedBuffer
+	log     *exchangetest.Buffer
 	exited  chan struct{} // closed when the process has ended
-}
-
-// lockedBuffer is a bytes.Buffer for two goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func freeAddress(t *testing.T) string {
@@ -93,7 +75,7 @@ func launch(t *testing.T, data string, options ...string) *service {
 // launchAt is launch on an address that is known beforehand.
 func launchAt(t *testing.T, address, data string, options ...string) *service {
 	t.Helper()
-	s := &service{t: t, url: "http://" + address, log: &lockedBuffer{}, exited: make(chan struct{})}
+	s := &service{t: t, url: "http://" + address, log: &exchangetest.Buffer{}, exited: make(chan struct{})}
 	s.command = exec.Command(binary, append([]string{"serve", "--listen", address, "--data", data}, options...)...)
 	s.command.Stdout, s.command.Stderr = s.log, s.log
 	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -1,68 +1,31 @@
 package main
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
-	"github.com/decred/dcrd/dcrec/secp256k1/v4"
-	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
-	"golang.org/x/crypto/sha3"
 
-	"github.com/aitbc/exchange/actors/walletproof"
+	"github.com/aitbc/exchange/actors/exchangetest"
 )
 
-// wallet is an Ethereum wallet.
-type wallet struct {
-	key     *secp256k1.PrivateKey
-	address string
-}
-
-// newWallet returns the wallet of a name, the same each time.
-func newWallet(t *testing.T, name string) wallet {
-	t.Helper()
-	sum := sha256.Sum256([]byte(name))
-	key := secp256k1.PrivKeyFromBytes(sum[:])
-	hash := keccak(key.PubKey().SerializeUncompressed()[1:])
-	address, err := walletproof.ChecksumAddress("0x" + hex.EncodeToString(hash[12:]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return wallet{key, address}
-}
-
-// sign is personal_sign (EIP-191).
-func (w wallet) sign(text string) string {
-	hash := keccak([]byte("\x19Ethereum Signed Message:\n" + strconv.Itoa(len(text)) + text))
-	compact := ecdsa.SignCompact(w.key, hash, false)
-	return "0x" + hex.EncodeToString(append(compact[1:], compact[0]))
-}
-
-func keccak(b []byte) []byte {
-	h := sha3.NewLegacyKeccak256()
-	h.Write(b)
-	return h.Sum(nil)
-}
-
 // loginSigned returns the user's id and a new token, by the wallet's signature.
-func (s *service) loginSigned(w wallet) (id, token string) {
+func (s *service) loginSigned(w exchangetest.Wallet) (id, token string) {
 	s.t.Helper()
-	challenge := s.mustCall(200, "POST", "/api/auth/nonce", fmt.Sprintf(`{"wallet_address":%q}`, w.address)).decode(s.t)
-	body := fmt.Sprintf(`{"wallet_address":%q,"nonce":%q,"signature":%q}`, w.address, challenge["nonce"], w.sign(challenge["message"].(string)))
+	challenge := s.mustCall(200, "POST", "/api/auth/nonce", fmt.Sprintf(`{"wallet_address":%q}`, w.Address)).decode(s.t)
+	body := fmt.Sprintf(`{"wallet_address":%q,"nonce":%q,"signature":%q}`, w.Address, challenge["nonce"], w.Sign(challenge["message"].(string)))
 	members := s.mustCall(200, "POST", "/api/users/login", body).decode(s.t)
 	return members["user_id"].(string), members["session_token"].(string)
 }
 
 func TestALoginIsSignedWhereverThisIsNoDemo(t *testing.T) {
 	s := startService(t, t.TempDir(), "--demo=false")
-	w := newWallet(t, "of a real exchange")
-	s.mustCall(401, "POST", "/api/users/login", fmt.Sprintf(`{"wallet_address":%q}`, w.address))
+	w := exchangetest.NewWallet(t, "of a real exchange")
+	s.mustCall(401, "POST", "/api/users/login", fmt.Sprintf(`{"wallet_address":%q}`, w.Address))
 	id, token := s.loginSigned(w)
 	s.mustCall(200, "GET", "/api/users/"+id+"/balance", "", "X-Session-Token", token)
 	if strings.Contains(s.log.String(), "OPEN LOGIN") {
@@ -86,7 +49,7 @@ func TestTheKeysOfAccessTokensSurviveARestart(t *testing.T) {
 
 // injectWallet gives the page an EIP-1193 provider, as a wallet's extension would.
 // What it is asked to sign waits in window.asked for the test, which has the key.
-func (p *page) injectWallet(w wallet) {
+func (p *page) injectWallet(w exchangetest.Wallet) {
 	p.t.Helper()
 	eval[chromedp.Void](p, fmt.Sprintf(`(() => {
 		window.ethereum = { isMetaMask: true, request: async ({ method, params }) => {
@@ -94,7 +57,7 @@ func (p *page) injectWallet(w wallet) {
 			if (method !== 'personal_sign' || params[1] !== %[1]s) throw new Error('unknown request ' + method);
 			return new Promise((resolve, reject) => { window.asked = { text: params[0], resolve, reject }; });
 		} };
-	})()`, quote(w.address)))
+	})()`, quote(w.Address)))
 }
 
 // asked waits until the page's wallet is asked, and returns for which text.
@@ -121,7 +84,7 @@ func TestAWalletSignsInTheBrowser(t *testing.T) {
 	p.click("#connect")
 	p.waitText("#connect-error", "no wallet in this browser") // a demo wallet could not sign
 
-	w := newWallet(t, "in the browser")
+	w := exchangetest.NewWallet(t, "in the browser")
 	p.injectWallet(w)
 	connect := func() {
 		p.click("#connect")
@@ -133,7 +96,7 @@ func TestAWalletSignsInTheBrowser(t *testing.T) {
 	}
 	connect()
 	text := p.asked()
-	for _, wanted := range []string{strings.TrimPrefix(s.url, "http://") + " wants you to sign in", w.address, "URI: " + s.url} {
+	for _, wanted := range []string{strings.TrimPrefix(s.url, "http://") + " wants you to sign in", w.Address, "URI: " + s.url} {
 		if !strings.Contains(text, wanted) {
 			t.Errorf("the wallet is shown %q, want %q in it", text, wanted)
 		}
@@ -142,15 +105,15 @@ func TestAWalletSignsInTheBrowser(t *testing.T) {
 	p.waitText("#connect-error", "said no")
 
 	connect()
-	p.answer("resolve(" + quote(newWallet(t, "another").sign(p.asked())) + ");")
+	p.answer("resolve(" + quote(exchangetest.NewWallet(t, "another").Sign(p.asked())) + ");")
 	p.waitText("#connect-error", "does not prove")
 
 	connect()
-	p.answer("resolve(" + quote(w.sign(p.asked())) + ");")
+	p.answer("resolve(" + quote(w.Sign(p.asked())) + ");")
 	p.waitShown("#wallet-view")
 	p.waitText("#connection-text", "Live")
 	var session struct{ Wallet, Token string }
-	if err := json.Unmarshal([]byte(eval[string](p, "sessionStorage.getItem('aitbc.session')")), &session); err != nil || session.Wallet != w.address {
+	if err := json.Unmarshal([]byte(eval[string](p, "sessionStorage.getItem('aitbc.session')")), &session); err != nil || session.Wallet != w.Address {
 		t.Errorf("the session is %+v, %v", session, err)
 	}
 	p.deposit("12.5")

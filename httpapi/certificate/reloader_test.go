@@ -1,7 +1,6 @@
 package certificate
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,10 +16,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aitbc/exchange/actors/exchangetest"
 )
 
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -75,27 +75,9 @@ func (f *files) renew(serial int64) {
 	f.write(f.key, key)
 }
 
-// syncBuffer is a log that a test reads while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func newReloader(t *testing.T, f *files) (*Reloader, *syncBuffer) {
+func newReloader(t *testing.T, f *files) (*Reloader, *exchangetest.Buffer) {
 	t.Helper()
-	log := new(syncBuffer)
+	log := new(exchangetest.Buffer)
 	r, err := New(Config{CertFile: f.cert, KeyFile: f.key, Logger: slog.New(slog.NewTextHandler(log, nil)), Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package bitcointest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"github.com/aitbc/exchange/actors/bitcoin"
+	"github.com/aitbc/exchange/actors/exchangetest"
 )
 
 // Node is a btcd process on the regression-test network. Its methods fail the test
@@ -210,7 +210,7 @@ func freeAddress(t testing.TB) string {
 // process is a program that runs until it is killed.
 type process struct {
 	command *exec.Cmd
-	output  lockedBuffer
+	output  exchangetest.Buffer
 	exited  chan struct{} // closed when it has ended
 }
 
@@ -233,22 +233,4 @@ func start(path string, args ...string) (*process, error) {
 func (p *process) kill() {
 	_ = p.command.Process.Kill()
 	<-p.exited
-}
-
-// lockedBuffer is a bytes.Buffer for two goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
