@@ -58,6 +58,8 @@ type State struct {
 
 	Trail *Trail // of the system account: the place in the chain; nil for all others
 
+	Factors *Factors // nil for who has none; replaced, never written
+
 	keys []keyUse // idempotency keys, oldest first; replaced or appended to
 }
 

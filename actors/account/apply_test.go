@@ -106,7 +106,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.keys",
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Factors", "State.keys",
 				"Transaction.Detail", "Detail.Index", "Detail.Outputs":
 				continue
 			}
@@ -151,6 +151,13 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 	} {
 		a := fresh()
 		a.Trail = trail
+		check(what, a)
+	}
+	for what, alter := range factorChanges() {
+		a := fresh()
+		f := someFactors()
+		alter(f)
+		a.Factors = f
 		check(what, a)
 	}
 	for what, c := range map[string]Command{

@@ -20,6 +20,12 @@ var parts = [...]part{
 		append: func(s *State, dst []byte) []byte { return s.Trail.append(dst) },
 		read:   func(s *State, r *reader) { s.Trail = readTrail(r) },
 	},
+	{
+		number: 2,
+		has:    func(s *State) bool { return s.Factors != nil },
+		append: func(s *State, dst []byte) []byte { return s.Factors.append(dst) },
+		read:   func(s *State, r *reader) { s.Factors = readFactors(r) },
+	},
 }
 
 // appendParts writes the parts of s: count, then for each its number, length in

@@ -65,14 +65,22 @@ func goldenStates(t testing.TB) map[string]*State {
 	a = New(SystemID)
 	do(t, a, &AdvanceChain{Blocks: Trail{First: 7, Hashes: []ChainHash{{1}, {2}}, Time: start}}, start)
 	states["system"] = &a.State
+
+	a = opened(t, 0)
+	do(t, a, &EnrolTOTP{Rotation: rotation(0, 1), Secret: sealed(1), Step: 7, Recovery: []RecoveryCode{recoveryCode(1), recoveryCode(2)}}, start+1)
+	do(t, a, &AddPasskey{Rotation: rotation(1, 2), ID: []byte{0xa1}, Name: "Zoë's key", Record: []byte{1, 5}, Count: 3}, start+2)
+	do(t, a, &StepUpByPasskey{Rotation: rotation(2, 3), ID: []byte{0xa1}, Record: []byte{1, 6}, Count: 4}, start+3)
+	do(t, a, &StepUpByRecovery{Rotation: rotation(3, 4), Code: recoveryCode(1).Hash}, start+4)
+	do(t, a, &StepUpByTOTP{Rotation: rotation(4, 5), Secret: sealed(1), Step: 9}, start+5)
+	states["factors"] = &a.State
 	return states
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true}
+var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "factors": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true}
+var withParts = map[string]bool{"system": true, "factors": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

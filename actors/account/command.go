@@ -2,7 +2,7 @@ package account
 
 import "time"
 
-// Command asks an account to change. The set is closed: the types of this file.
+// Command asks an account to change. The set is closed: the types of this package.
 // Text in a command has been checked by whoever made it (length, characters);
 // what depends on the account is checked by Decide.
 type Command interface {
@@ -46,6 +46,7 @@ type UseSession struct {
 
 // ChangeProfile sets what is not empty.
 type ChangeProfile struct {
+	Guard    Guard // of another e-mail address
 	Email    string
 	Username string
 }
@@ -65,6 +66,7 @@ type Deposit struct {
 
 // Withdraw holds Amount + Fee until the operator completes or fails it.
 type Withdraw struct {
+	Guard  Guard
 	Amount Money
 	Fee    Money
 	To     string
@@ -72,6 +74,7 @@ type Withdraw struct {
 
 // Sell holds Amount until the operator has paid the Bitcoin, or fails it.
 type Sell struct {
+	Guard   Guard
 	Amount  Money
 	BTC     Money // satoshi to pay out
 	BTCFee  Money

@@ -109,7 +109,7 @@ func (c *UseSession) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	return nil, 0, nil
 }
 
-func (c *ChangeProfile) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+func (c *ChangeProfile) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
@@ -122,6 +122,11 @@ func (c *ChangeProfile) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	}
 	if e.Email == a.Email && e.Username == a.Username {
 		return nil, 0, nil
+	}
+	if e.Email != a.Email {
+		if err := a.Admits(c.Guard, at); err != nil {
+			return nil, 0, err
+		}
 	}
 	return []Event{e}, 0, nil
 }
@@ -158,16 +163,22 @@ func (c *Debit) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	return []Event{&Debited{Amount: c.Amount, By: c.By, Reason: c.Reason}}, n, err
 }
 
-func (c *Withdraw) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+func (c *Withdraw) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	if err := a.MayChange(); err != nil {
+		return nil, 0, err
+	}
+	if err := a.Admits(c.Guard, at); err != nil {
 		return nil, 0, err
 	}
 	n, err := a.outgoing(c.Amount, c.Fee, a.Spendable())
 	return []Event{&WithdrawalRequested{Amount: c.Amount, Fee: c.Fee, To: c.To}}, n, err
 }
 
-func (c *Sell) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+func (c *Sell) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	if err := a.MayChange(); err != nil {
+		return nil, 0, err
+	}
+	if err := a.Admits(c.Guard, at); err != nil {
 		return nil, 0, err
 	}
 	n, err := a.outgoing(c.Amount, 0, a.Spendable())

@@ -21,13 +21,19 @@ const (
 	CodeTaken             Code = "taken"           // a username or e-mail address belongs to somebody else
 	CodeNoChange          Code = "no_change"       // the account is in the wanted state already
 	CodeUnauthenticated   Code = "unauthenticated" // no live session of this account
+
+	CodeFactorRequired    Code = "second_factor_required"           // the session is not elevated
+	CodeEnrolmentRequired Code = "second_factor_enrolment_required" // the user has no factor to elevate it by
+	CodeFactorRefused     Code = "second_factor_refused"            // what was shown does not hold
+	CodeTooManyPasskeys   Code = "too_many_passkeys"
 )
 
 // Error is a command refused by the account's rules: nothing was changed.
 type Error struct {
 	Code    Code
-	Field   string // the request's field at fault, "" when none is
-	Message string // one sentence for the caller, with the values that matter
+	Field   string      // the request's field at fault, "" when none is
+	Message string      // one sentence for the caller, with the values that matter
+	Factors FactorKinds // with CodeFactorRequired, those that the user has
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }

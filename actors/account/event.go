@@ -41,7 +41,7 @@ func ParseStatus(s string) (Status, bool) {
 }
 
 // Event is something that happened to one account. Everything that Apply needs
-// is in it. The set is closed: the types of this file, as pointers.
+// is in it. The set is closed: the types of this package, as pointers.
 type Event interface {
 	// kind is the event's number in the log; a number is never used again.
 	kind() kind
@@ -71,6 +71,18 @@ const (
 	kindKeyUsed             kind = 14
 	kindOtherSessionsEnded  kind = 15
 	kindSessionUsed         kind = 16
+
+	// 17 to 29 are what a user has beside the wallet.
+	kindTOTPEnrolled     kind = 17
+	kindTOTPUsed         kind = 18
+	kindTOTPRemoved      kind = 19
+	kindPasskeyAdded     kind = 20
+	kindPasskeyUsed      kind = 21
+	kindPasskeyRemoved   kind = 22
+	kindRecoveryCodesSet kind = 23
+	kindRecoveryCodeUsed kind = 24
+	kindSessionRotated   kind = 25
+	kindFactorsReset     kind = 26
 
 	// 56 to 79 are what the chain shows of payments.
 	kindPaymentAddressed kind = 56
@@ -121,6 +133,9 @@ func newEvent(k kind) Event {
 		return new(OtherSessionsEnded)
 	case kindSessionUsed:
 		return new(SessionUsed)
+	}
+	if e := newFactorEvent(k); e != nil {
+		return e
 	}
 	return newChainEvent(k)
 }

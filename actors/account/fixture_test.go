@@ -179,6 +179,8 @@ func checkInvariants(a *Account) error {
 		return fmt.Errorf("%d transactions are counted of %d", a.Counts.Of(0, 0), a.History.Len())
 	case len(a.Sessions) > MaxSessions:
 		return fmt.Errorf("%d sessions are open", len(a.Sessions))
+	case !soundFactors(a.Factors):
+		return fmt.Errorf("the factors are %+v", a.Factors)
 	case a.BalanceAt > a.UpdatedAt || a.LastLogin > a.UpdatedAt || a.CreatedAt > a.UpdatedAt:
 		return fmt.Errorf("last record at %s, but balance of %s, login of %s, creation at %s", a.UpdatedAt, a.BalanceAt, a.LastLogin, a.CreatedAt)
 	}

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -35,6 +36,20 @@ var (
 
 func fill(t *rapid.T, b []byte) {
 	copy(b, rapid.SliceOfN(rapid.Byte(), len(b), len(b)).Draw(t, "bytes"))
+}
+
+var genRecoveryCode = rapid.Custom(func(t *rapid.T) (c RecoveryCode) {
+	fill(t, c.Salt[:])
+	c.Hash = genHash.Draw(t, "hash")
+	return c
+})
+
+// blob draws 1 to limit bytes, sometimes as many as there can be.
+func blob(t *rapid.T, limit int) []byte {
+	n := rapid.OneOf(rapid.IntRange(1, min(40, limit)), rapid.Just(limit)).Draw(t, "length")
+	b := bytes.Repeat([]byte{rapid.Byte().Draw(t, "fill")}, n)
+	b[0] = rapid.Byte().Draw(t, "first")
+	return b
 }
 
 func text(t *rapid.T) string { return genText.Draw(t, "text") }
@@ -108,6 +123,30 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindKeyUsed: rapid.Custom(func(t *rapid.T) Event {
 		return &KeyUsed{Key: genKey.Draw(t, "key"), Fingerprint: genFingerprint.Draw(t, "fingerprint"), N: number(t)}
 	}),
+	kindTOTPEnrolled: rapid.Custom(func(t *rapid.T) Event {
+		return &TOTPEnrolled{Secret: blob(t, maxSealed), Step: rapid.Uint64().Draw(t, "step")}
+	}),
+	kindTOTPUsed:    rapid.Custom(func(t *rapid.T) Event { return &TOTPUsed{Step: rapid.Uint64().Draw(t, "step")} }),
+	kindTOTPRemoved: rapid.Just[Event](&TOTPRemoved{}),
+	kindPasskeyAdded: rapid.Custom(func(t *rapid.T) Event {
+		return &PasskeyAdded{ID: blob(t, maxCredentialID), Name: text(t), Record: blob(t, maxCredential), Count: number(t)}
+	}),
+	kindPasskeyUsed: rapid.Custom(func(t *rapid.T) Event {
+		return &PasskeyUsed{ID: blob(t, maxCredentialID), Record: blob(t, maxCredential), Count: number(t)}
+	}),
+	kindPasskeyRemoved: rapid.Custom(func(t *rapid.T) Event { return &PasskeyRemoved{ID: blob(t, maxCredentialID)} }),
+	kindRecoveryCodesSet: rapid.Custom(func(t *rapid.T) Event {
+		codes := rapid.SliceOfN(genRecoveryCode, 0, MaxRecoveryCodes).Draw(t, "codes")
+		if len(codes) == 0 {
+			return &RecoveryCodesSet{}
+		}
+		return &RecoveryCodesSet{Codes: codes}
+	}),
+	kindRecoveryCodeUsed: rapid.Custom(func(t *rapid.T) Event { return &RecoveryCodeUsed{Code: genHash.Draw(t, "code")} }),
+	kindSessionRotated: rapid.Custom(func(t *rapid.T) Event {
+		return &SessionRotated{From: genHash.Draw(t, "from"), To: genHash.Draw(t, "to"), Until: genTime.Draw(t, "until")}
+	}),
+	kindFactorsReset: rapid.Custom(func(t *rapid.T) Event { return &FactorsReset{By: text(t), Reason: text(t)} }),
 	kindPaymentAddressed: rapid.Custom(func(t *rapid.T) Event {
 		return &PaymentAddressed{
 			Amount: money(t), BTC: money(t), BTCFee: money(t), Index: number(t), Address: text(t),

@@ -95,6 +95,9 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			n := m.someTransaction(t)
 			return &QueueRefund{N: n, Out: someOut(t), BTC: Money(rapid.Int64Range(0, 120).Draw(t, "btc"))}
 		}),
+		"StepUp":        send(m.stepUp),
+		"ChangeFactors": send(m.changeFactors),
+		"ResetFactors":  send(func(*rapid.T) Command { return &ResetFactors{By: "ops", Reason: "r"} }),
 		"LiftFreeze":    send(func(t *rapid.T) Command { return &LiftFreeze{N: m.someTransaction(t), By: "ops", Reason: "r"} }),
 		"ExpirePayment": send(func(t *rapid.T) Command { return &ExpirePayment{N: m.someTransaction(t)} }),
 		"Share": func(*rapid.T) {
@@ -122,6 +125,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	// The commands that settle what others began are drawn as often as those.
 	actions["Complete again"], actions["Complete once more"] = actions["Complete"], actions["Complete"]
 	actions["Withdraw again"] = actions["Withdraw"]
+	actions["StepUp again"], actions["ChangeFactors again"] = actions["StepUp"], actions["ChangeFactors"]
 	actions["SettlePayment again"], actions["PayFromChain again"] = actions["SettlePayment"], actions["PayFromChain"]
 	return actions
 }
