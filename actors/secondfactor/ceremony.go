@@ -4,26 +4,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 )
 
-// ErrBusy means that as many ceremonies are under way as may be.
-var ErrBusy = errors.New("too many passkey ceremonies at once")
-
 // Limits of ceremonies.
 const (
 	ceremonyLifetime = 5 * time.Minute
-	maxCeremonies    = 100_000 // users with one under way, about 60 MB
+	maxCeremonies    = 100_000 // sessions with one under way, about 60 MB
 )
 
 // User is who a passkey is of.
 type User struct {
 	ID       [16]byte
+	Session  [32]byte // that asks; a ceremony is this session's alone
 	Name     string
 	Passkeys []Passkey
 }
@@ -46,36 +45,56 @@ func (u *User) WebAuthnCredentials() []webauthn.Credential {
 	return all
 }
 
-// Ceremonies makes the challenges of passkeys and checks the answers. A user has one
-// ceremony under way; a second one takes the first one's place, so that nobody can
-// push out another's. Its methods may be called from any goroutine.
+// Ceremonies makes the challenges of passkeys and checks the answers. A user's session
+// has one ceremony under way; a second one takes the first one's place, so that nobody
+// can push out another's. Its methods may be called from any goroutine.
 type Ceremonies struct {
-	party *webauthn.WebAuthn
-	now   func() time.Time
-
-	mu       sync.Mutex
-	underWay map[[16]byte]ceremony // guarded by mu
-	swept    time.Time             // guarded by mu
+	party    *webauthn.WebAuthn
+	origins  []string
+	underWay *pending[ceremony]
 }
 
 type ceremony struct {
 	session webauthn.SessionData
 	create  bool
-	expires time.Time
 }
 
-// NewCeremonies returns the ceremonies of the service that is reached at origins, all
-// of one host: passkeys are bound to it.
+func (u *User) asker() asker { return asker{u.ID, u.Session} }
+
+// ErrNoHost means that none of the origins has a domain name or is localhost. Passkeys
+// are bound to one, and a browser takes no address for it, not even 127.0.0.1.
+var ErrNoHost = errors.New("no origin has a domain name, which passkeys are bound to")
+
+func isDomain(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err != nil && (strings.Contains(host, ".") || host == "localhost")
+}
+
+// NewCeremonies returns the ceremonies of the service that is reached at origins.
+// Passkeys are bound to the host name of the first that has a domain, and work at all
+// origins of that name, which Origins tells.
 func NewCeremonies(name string, origins []string, now func() time.Time) (*Ceremonies, error) {
-	if len(origins) == 0 {
-		return nil, errors.New("passkeys: no origin")
+	host, of := "", []string(nil)
+	for _, origin := range origins {
+		u, err := url.Parse(origin)
+		if err != nil {
+			return nil, fmt.Errorf("passkeys: %w", err)
+		}
+		if !isDomain(u.Hostname()) {
+			continue
+		}
+		if host == "" {
+			host = u.Hostname()
+		}
+		if u.Hostname() == host {
+			of = append(of, origin)
+		}
 	}
-	first, err := url.Parse(origins[0])
-	if err != nil || first.Hostname() == "" {
-		return nil, fmt.Errorf("passkeys: origin %q has no host", origins[0])
+	if host == "" {
+		return nil, ErrNoHost
 	}
 	party, err := webauthn.New(&webauthn.Config{
-		RPID: first.Hostname(), RPDisplayName: name, RPOrigins: origins,
+		RPID: host, RPDisplayName: name, RPOrigins: of,
 		AttestationPreference: protocol.PreferNoAttestation, // any authenticator will do
 		AuthenticatorSelection: protocol.AuthenticatorSelection{
 			ResidentKey:      protocol.ResidentKeyRequirementPreferred,
@@ -83,10 +102,13 @@ func NewCeremonies(name string, origins []string, now func() time.Time) (*Ceremo
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("passkeys: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNoHost, err)
 	}
-	return &Ceremonies{party: party, now: now, underWay: map[[16]byte]ceremony{}}, nil
+	return &Ceremonies{party: party, origins: of, underWay: newPending[ceremony](maxCeremonies, ceremonyLifetime, now)}, nil
 }
+
+// Origins are where passkeys work.
+func (c *Ceremonies) Origins() []string { return c.origins }
 
 // BeginCreate begins to make a passkey, and returns the options for
 // navigator.credentials.create as JSON.
@@ -168,34 +190,13 @@ func (c *Ceremonies) FinishAssert(u *User, answer []byte) (which int, p Passkey,
 }
 
 func (c *Ceremonies) begin(u *User, session *webauthn.SessionData, create bool) error {
-	now := c.now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, again := c.underWay[u.ID]; !again && len(c.underWay) >= maxCeremonies {
-		if now.Sub(c.swept) < time.Second { // a full house is swept once a second
-			return ErrBusy
-		}
-		c.swept = now
-		for id, other := range c.underWay {
-			if !now.Before(other.expires) {
-				delete(c.underWay, id)
-			}
-		}
-		if len(c.underWay) >= maxCeremonies {
-			return ErrBusy
-		}
-	}
-	c.underWay[u.ID] = ceremony{session: *session, create: create, expires: now.Add(ceremonyLifetime)}
-	return nil
+	return c.underWay.put(u.asker(), ceremony{session: *session, create: create})
 }
 
-// finish ends the user's ceremony, whatever comes of it: one challenge, one answer.
+// finish ends the session's ceremony, whatever comes of it: one challenge, one answer.
 func (c *Ceremonies) finish(u *User, create bool) (webauthn.SessionData, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	under, ok := c.underWay[u.ID]
-	delete(c.underWay, u.ID)
-	if !ok || under.create != create || !c.now().Before(under.expires) {
+	under, ok := c.underWay.take(u.asker())
+	if !ok || under.create != create {
 		return webauthn.SessionData{}, fmt.Errorf("%w: passkey: no such ceremony is under way", ErrRefused)
 	}
 	return under.session, nil

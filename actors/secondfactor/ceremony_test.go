@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aitbc/exchange/actors/secondfactor/factortest"
 )
 
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -25,14 +27,14 @@ func newCeremonies(t *testing.T) (*Ceremonies, *clock) {
 }
 
 // enrolled is a user with a passkey.
-func enrolled(t *testing.T, c *Ceremonies) (*User, *authenticator) {
+func enrolled(t *testing.T, c *Ceremonies) (*User, *factortest.Authenticator) {
 	t.Helper()
-	u, a := &User{ID: [16]byte{1}, Name: "user_1"}, newAuthenticator(t)
+	u, a := &User{ID: [16]byte{1}, Name: "user_1"}, factortest.New(t, "https://exchange.example", "exchange.example")
 	opts, err := c.BeginCreate(u)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.FinishCreate(u, a.create(t, opts))
+	p, err := c.FinishCreate(u, a.Create(t, opts))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,12 +63,12 @@ func TestAPasskeyIsMadeAndSigns(t *testing.T) {
 	c, _ := newCeremonies(t)
 	u, a := enrolled(t, c)
 	for range 3 {
-		which, p, err := c.FinishAssert(u, a.get(t, begin(t, c.BeginAssert, u)))
+		which, p, err := c.FinishAssert(u, a.Get(t, begin(t, c.BeginAssert, u)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if which != 0 || p.SignCount != a.count {
-			t.Errorf("passkey %d with count %d, want 0 with %d", which, p.SignCount, a.count)
+		if which != 0 || p.SignCount != a.Count {
+			t.Errorf("passkey %d with count %d, want 0 with %d", which, p.SignCount, a.Count)
 		}
 		u.Passkeys[which] = p
 	}
@@ -79,8 +81,8 @@ func TestASyncedPasskeyCountsNothingAndWorks(t *testing.T) {
 	c, _ := newCeremonies(t)
 	u, a := enrolled(t, c)
 	for range 2 {
-		a.count = ^uint32(0) // get makes it 0
-		if _, _, err := c.FinishAssert(u, a.get(t, begin(t, c.BeginAssert, u))); err != nil {
+		a.Count = ^uint32(0) // get makes it 0
+		if _, _, err := c.FinishAssert(u, a.Get(t, begin(t, c.BeginAssert, u))); err != nil {
 			t.Error(err)
 		}
 	}
@@ -89,60 +91,60 @@ func TestASyncedPasskeyCountsNothingAndWorks(t *testing.T) {
 func TestWhatIsWrongWithAnAssertionIsRefused(t *testing.T) {
 	for _, attack := range []struct {
 		name   string
-		do     func(t *testing.T, c *Ceremonies, now *clock, u *User, a *authenticator) []byte
+		do     func(t *testing.T, c *Ceremonies, now *clock, u *User, a *factortest.Authenticator) []byte
 		reason string
 	}{
-		{"another origin", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			a.origin = "https://exchange.example.evil.example"
-			return a.get(t, begin(t, c.BeginAssert, u))
+		{"another origin", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			a.Origin = "https://exchange.example.evil.example"
+			return a.Get(t, begin(t, c.BeginAssert, u))
 		}, "origin"},
-		{"another party", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			a.party = "evil.example"
-			return a.get(t, begin(t, c.BeginAssert, u))
+		{"another party", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			a.Party = "evil.example"
+			return a.Get(t, begin(t, c.BeginAssert, u))
 		}, "RP Hash"},
-		{"user not verified", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			a.flags = 1
-			return a.get(t, begin(t, c.BeginAssert, u))
+		{"user not verified", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			a.Flags = 1
+			return a.Get(t, begin(t, c.BeginAssert, u))
 		}, "verif"},
-		{"user not present", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			a.flags = 4
-			return a.get(t, begin(t, c.BeginAssert, u))
+		{"user not present", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			a.Flags = 4
+			return a.Get(t, begin(t, c.BeginAssert, u))
 		}, "presen"},
-		{"another key", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			a.key = newAuthenticator(t).key
-			return a.get(t, begin(t, c.BeginAssert, u))
+		{"another key", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			a.Key = factortest.New(t, "https://exchange.example", "exchange.example").Key
+			return a.Get(t, begin(t, c.BeginAssert, u))
 		}, "signature"},
-		{"another's passkey", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			return newAuthenticator(t).get(t, begin(t, c.BeginAssert, u))
+		{"another's passkey", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			return factortest.New(t, "https://exchange.example", "exchange.example").Get(t, begin(t, c.BeginAssert, u))
 		}, ""},
-		{"an old challenge", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			old := a.get(t, begin(t, c.BeginAssert, u))
+		{"an old challenge", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			old := a.Get(t, begin(t, c.BeginAssert, u))
 			begin(t, c.BeginAssert, u)
 			return old
 		}, "challenge"},
-		{"too late", func(t *testing.T, c *Ceremonies, now *clock, u *User, a *authenticator) []byte {
-			answer := a.get(t, begin(t, c.BeginAssert, u))
+		{"too late", func(t *testing.T, c *Ceremonies, now *clock, u *User, a *factortest.Authenticator) []byte {
+			answer := a.Get(t, begin(t, c.BeginAssert, u))
 			now.now = noon.Add(ceremonyLifetime)
 			return answer
 		}, "no such ceremony"},
-		{"never asked", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			answer := a.get(t, begin(t, c.BeginAssert, u))
+		{"never asked", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			answer := a.Get(t, begin(t, c.BeginAssert, u))
 			c.FinishAssert(u, []byte("{}"))
 			return answer // the challenge is used up by the wrong answer
 		}, "no such ceremony"},
-		{"an answer to the other ceremony", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			return a.get(t, begin(t, c.BeginCreate, u))
+		{"an answer to the other ceremony", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			return a.Get(t, begin(t, c.BeginCreate, u))
 		}, "no such ceremony"},
-		{"a clone", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
-			_, p, err := c.FinishAssert(u, a.get(t, begin(t, c.BeginAssert, u)))
+		{"a clone", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
+			_, p, err := c.FinishAssert(u, a.Get(t, begin(t, c.BeginAssert, u)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			u.Passkeys[0] = p
-			a.count-- // the copy has not seen the last one
-			return a.get(t, begin(t, c.BeginAssert, u))
+			a.Count-- // the copy has not seen the last one
+			return a.Get(t, begin(t, c.BeginAssert, u))
 		}, "copy"},
-		{"not JSON", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *authenticator) []byte {
+		{"not JSON", func(t *testing.T, c *Ceremonies, _ *clock, u *User, a *factortest.Authenticator) []byte {
 			begin(t, c.BeginAssert, u)
 			return []byte("\xFF")
 		}, ""},
@@ -161,17 +163,17 @@ func TestWhatIsWrongWithAnAssertionIsRefused(t *testing.T) {
 func TestAPasskeyIsNotMadeTwiceNorElsewhere(t *testing.T) {
 	c, _ := newCeremonies(t)
 	u, a := enrolled(t, c)
-	if _, err := c.FinishCreate(u, a.create(t, begin(t, c.BeginCreate, u))); !errors.Is(err, ErrRefused) {
+	if _, err := c.FinishCreate(u, a.Create(t, begin(t, c.BeginCreate, u))); !errors.Is(err, ErrRefused) {
 		t.Errorf("made twice: %v", err)
 	}
-	a = newAuthenticator(t)
-	a.origin = "https://evil.example"
-	if _, err := c.FinishCreate(u, a.create(t, begin(t, c.BeginCreate, u))); !errors.Is(err, ErrRefused) {
+	a = factortest.New(t, "https://exchange.example", "exchange.example")
+	a.Origin = "https://evil.example"
+	if _, err := c.FinishCreate(u, a.Create(t, begin(t, c.BeginCreate, u))); !errors.Is(err, ErrRefused) {
 		t.Errorf("made at another origin: %v", err)
 	}
-	a = newAuthenticator(t)
-	a.flags = 1
-	if _, err := c.FinishCreate(u, a.create(t, begin(t, c.BeginCreate, u))); !errors.Is(err, ErrRefused) {
+	a = factortest.New(t, "https://exchange.example", "exchange.example")
+	a.Flags = 1
+	if _, err := c.FinishCreate(u, a.Create(t, begin(t, c.BeginCreate, u))); !errors.Is(err, ErrRefused) {
 		t.Errorf("made without verifying the user: %v", err)
 	}
 	if _, err := c.BeginAssert(&User{ID: [16]byte{2}}); !errors.Is(err, ErrRefused) {
@@ -186,20 +188,20 @@ func TestAFullHouseRefusesUntilSomeHaveExpired(t *testing.T) {
 	for n := range uint64(maxCeremonies - 1) {
 		var id [16]byte
 		binary.BigEndian.PutUint64(id[8:], n+1)
-		c.underWay[id] = ceremony{expires: noon.Add(time.Minute)}
+		c.underWay.of[asker{user: id}] = pendingEntry[ceremony]{expires: noon.Add(time.Minute)}
 	}
 	late := &User{ID: [16]byte{9}, Passkeys: u.Passkeys}
 	if _, err := c.BeginAssert(late); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, want ErrBusy", err)
 	}
-	if _, _, err := c.FinishAssert(u, a.get(t, opts)); err != nil {
+	if _, _, err := c.FinishAssert(u, a.Get(t, opts)); err != nil {
 		t.Errorf("the flood pushed out a ceremony: %v", err)
 	}
 	begin(t, c.BeginAssert, u)
 	now.now = noon.Add(time.Minute)
 	begin(t, c.BeginAssert, late)
-	if len(c.underWay) != 2 {
-		t.Errorf("%d under way, want 2", len(c.underWay))
+	if len(c.underWay.of) != 2 {
+		t.Errorf("%d under way, want 2", len(c.underWay.of))
 	}
 }
 

@@ -1,4 +1,4 @@
-package secondfactor
+package factortest
 
 import (
 	"crypto/ecdsa"
@@ -11,18 +11,19 @@ import (
 	"testing"
 )
 
-// authenticator is a software authenticator with one P-256 key: what a browser and
-// its device do, and what a test wants them to do wrong.
-type authenticator struct {
-	key    *ecdsa.PrivateKey
-	id     []byte
-	count  uint32
-	origin string
-	party  string
-	flags  byte // UP 1, UV 4, BE 8, BS 16
+// Authenticator is a software authenticator with one P-256 key: what a browser and
+// its device do, and what a test wants them to do wrong. One goroutine owns it.
+type Authenticator struct {
+	Key    *ecdsa.PrivateKey
+	ID     []byte
+	Count  uint32
+	Origin string
+	Party  string
+	Flags  byte // UP 1, UV 4, BE 8, BS 16
 }
 
-func newAuthenticator(t *testing.T) *authenticator {
+// New returns an authenticator at an origin of the party.
+func New(t testing.TB, origin, party string) *Authenticator {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -30,7 +31,7 @@ func newAuthenticator(t *testing.T) *authenticator {
 	}
 	id := make([]byte, 16)
 	rand.Read(id)
-	return &authenticator{key: key, id: id, origin: "https://exchange.example", party: "exchange.example", flags: 1 | 4}
+	return &Authenticator{Key: key, ID: id, Origin: origin, Party: party, Flags: 1 | 4}
 }
 
 type options struct {
@@ -40,13 +41,13 @@ type options struct {
 	} `json:"publicKey"`
 }
 
-func (a *authenticator) clientData(t *testing.T, kind string, opts []byte) []byte {
+func (a *Authenticator) clientData(t testing.TB, kind string, opts []byte) []byte {
 	t.Helper()
 	var o options
 	if err := json.Unmarshal(opts, &o); err != nil {
 		t.Fatal(err)
 	}
-	b, err := json.Marshal(map[string]any{"type": kind, "challenge": o.PublicKey.Challenge, "origin": a.origin, "crossOrigin": false})
+	b, err := json.Marshal(map[string]any{"type": kind, "challenge": o.PublicKey.Challenge, "origin": a.Origin, "crossOrigin": false})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,20 +55,20 @@ func (a *authenticator) clientData(t *testing.T, kind string, opts []byte) []byt
 }
 
 // authData is the authenticator data of WebAuthn section 6.1; attested adds the key.
-func (a *authenticator) authData(t *testing.T, attested bool) []byte {
+func (a *Authenticator) authData(t testing.TB, attested bool) []byte {
 	t.Helper()
-	hash := sha256.Sum256([]byte(a.party))
+	hash := sha256.Sum256([]byte(a.Party))
 	b := append([]byte{}, hash[:]...)
-	flags := a.flags
+	flags := a.Flags
 	if attested {
 		flags |= 64
 	}
-	b = binary.BigEndian.AppendUint32(append(b, flags), a.count)
+	b = binary.BigEndian.AppendUint32(append(b, flags), a.Count)
 	if attested {
 		b = append(b, make([]byte, 16)...)
-		b = binary.BigEndian.AppendUint16(b, uint16(len(a.id)))
-		b = append(b, a.id...)
-		point, err := a.key.PublicKey.Bytes()
+		b = binary.BigEndian.AppendUint16(b, uint16(len(a.ID)))
+		b = append(b, a.ID...)
+		point, err := a.Key.PublicKey.Bytes()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,16 +83,17 @@ func (a *authenticator) authData(t *testing.T, attested bool) []byte {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func (a *authenticator) answer(t *testing.T, response map[string]any) []byte {
+func (a *Authenticator) answer(t testing.TB, response map[string]any) []byte {
 	t.Helper()
-	b, err := json.Marshal(map[string]any{"id": b64(a.id), "rawId": b64(a.id), "type": "public-key", "response": response})
+	b, err := json.Marshal(map[string]any{"id": b64(a.ID), "rawId": b64(a.ID), "type": "public-key", "response": response})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func (a *authenticator) create(t *testing.T, opts []byte) []byte {
+// Create answers the options of navigator.credentials.create, as JSON.
+func (a *Authenticator) Create(t testing.TB, opts []byte) []byte {
 	t.Helper()
 	data := a.authData(t, true)
 	// CBOR: {"fmt": "none", "attStmt": {}, "authData": bytes}
@@ -105,13 +107,14 @@ func (a *authenticator) create(t *testing.T, opts []byte) []byte {
 		"attestationObject": b64(object), "transports": []string{"internal", "hybrid"}})
 }
 
-func (a *authenticator) get(t *testing.T, opts []byte) []byte {
+// Get answers the options of navigator.credentials.get, as JSON.
+func (a *Authenticator) Get(t testing.TB, opts []byte) []byte {
 	t.Helper()
-	a.count++
+	a.Count++
 	client, data := a.clientData(t, "webauthn.get", opts), a.authData(t, false)
 	clientHash := sha256.Sum256(client)
 	hash := sha256.Sum256(append(append([]byte{}, data...), clientHash[:]...))
-	signature, err := ecdsa.SignASN1(rand.Reader, a.key, hash[:])
+	signature, err := ecdsa.SignASN1(rand.Reader, a.Key, hash[:])
 	if err != nil {
 		t.Fatal(err)
 	}
