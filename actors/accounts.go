@@ -79,7 +79,7 @@ func (x *Exchange) ChangeProfile(s *Session, email, username string) (*account.S
 		release(x.directory.usernames, before.Username, after.Username)
 		u.renaming.Unlock()
 	}
-	c := x.newCall(&account.ChangeProfile{Email: email, Username: username})
+	c := x.newCall(&account.ChangeProfile{Guard: x.guardOf(s), Email: email, Username: username})
 	c.whenLate = func() { // the names stay claimed until the outcome is known
 		receipt, err := x.collect(c)
 		settle(receipt.State, err)

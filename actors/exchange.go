@@ -15,6 +15,7 @@ import (
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
+	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -46,6 +47,8 @@ type Config struct {
 	// Rate returns the AITBC for one BTC at this moment, or why there is none. nil:
 	// always Terms.Rate. It is called from any goroutine.
 	Rate func() (account.Money, error)
+
+	Factors FactorConfig
 
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
@@ -93,8 +96,11 @@ type Exchange struct {
 	payments  payments
 	snapshots snapshots
 	uses      uses
-	created   createdUsers
-	cursor    *user // the system account, which no directory has
+
+	enrolments *secondfactor.Enrolments
+
+	created createdUsers
+	cursor  *user // the system account, which no directory has
 
 	lastRate     atomic.Int64  // that Config.Rate gave; 0 before the first
 	transactions atomic.Uint64 // of all accounts, for metrics
@@ -121,6 +127,9 @@ func New(cfg Config) *Exchange {
 	if cfg.Fatal == nil {
 		cfg.Fatal = exit
 	}
+	if cfg.Factors.Lifetime == 0 {
+		cfg.Factors.Lifetime = 5 * time.Minute
+	}
 	cfg.Policy.Confirmations = int32(cfg.Terms.Confirmations)
 	x := &Exchange{cfg: cfg, log: cfg.Logger, cursor: &user{id: account.SystemID}}
 	x.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
@@ -132,6 +141,7 @@ func New(cfg Config) *Exchange {
 	x.payments.init(x)
 	x.snapshots.init(x)
 	x.uses.init(cfg.Terms.SessionIdle)
+	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)
 	x.calls.New = func() any { return newCall(x) }
 	return x
 }

@@ -39,6 +39,9 @@ func (r *recovery) index() error {
 		finished.Add(1)
 		go func() {
 			defer finished.Done()
+			if shares[i].err = x.openSecrets(users[from:to]); shares[i].err != nil {
+				return
+			}
 			shares[i].index(&x.directory, users[from:to])
 			if shares[i].err == nil && x.cfg.Chain != nil {
 				shares[i].resume = x.payments.index(users[from:to])
