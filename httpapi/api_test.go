@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,8 +20,12 @@ import (
 	"github.com/valyala/fasthttp/fasthttputil"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
 )
+
+// testOrigin is where the service is reached.
+const testOrigin = "https://exchange.example"
 
 // operatorKey is olga's.
 const operatorKey = "key-of-olga-0123456789abcdef"
@@ -43,6 +48,8 @@ type apiConfig struct {
 	log          func(persistence.Log) persistence.Log // wraps the log
 	queue        int
 	confirmAfter time.Duration
+	now          func() time.Time
+	required     bool // a second factor, of everybody
 	http         Config
 	notReady     bool
 }
@@ -54,7 +61,7 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := apiConfig{demo: true, confirmAfter: time.Hour, http: Config{Keys: keys, Version: "test", Logger: slog.New(slog.DiscardHandler)}}
+	c := apiConfig{demo: true, confirmAfter: time.Hour, now: time.Now, http: Config{Keys: keys, Version: "test", Logger: slog.New(slog.DiscardHandler)}}
 	for _, f := range choose {
 		f(&c)
 	}
@@ -78,13 +85,27 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 		chain = actors.NewSimulatedChain(c.confirmAfter, 1, rand.Reader)
 	}
 	terms := actors.DefaultTerms()
-	exchange := actors.New(actors.Config{Journal: journal, Terms: terms, Chain: chain, Faucet: c.demo, Random: rand.Reader})
+	secrets, err := secondfactor.OpenSecrets(filepath.Join(c.dir, "secrets.key"), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passkeys, err := secondfactor.NewCeremonies("AITBC Exchange", []string{testOrigin}, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange := actors.New(actors.Config{
+		Journal: journal, Terms: terms, Chain: chain, Faucet: c.demo, Random: rand.Reader, Now: c.now,
+		Factors: actors.FactorConfig{Required: c.required, Secrets: secrets, Passkeys: passkeys},
+	})
 	c.http.Exchange, c.http.Journal, c.http.Demo = exchange, journal, c.demo
 	server, err := New(c.http)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := exchange.Recover(context.Background(), func(actors.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := secrets.Make(); err != nil {
 		t.Fatal(err)
 	}
 	if !c.notReady {

@@ -209,6 +209,8 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		"access_token token_type audience expires_at")
 	visit("GET /.well-known/jwks.json", issuing.call("GET", "/.well-known/jwks.json", ""), 200, "keys")
 
+	visitFactors(t, visit)
+
 	for route := range left {
 		if strings.HasPrefix(route, "GET /api/docs") || strings.Contains(route, "/events") || strings.HasSuffix(route, ".csv") || !strings.Contains(route, "/api/") {
 			continue // a page, an asset, a file or a stream, with tests of its own

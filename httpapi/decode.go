@@ -21,6 +21,7 @@ type field struct {
 	seen     bool
 	money    *account.Money
 	text     *string
+	object   *[]byte
 	min, max int // length of text, characters
 	breaks   bool
 }
@@ -33,6 +34,11 @@ func money(name string, target *account.Money) field {
 // text is a required string of min to max characters.
 func text(name string, target *string, min, max int) field {
 	return field{name: name, required: true, text: target, min: min, max: max}
+}
+
+// object is a required JSON object, which is taken as it is: whoever reads it checks it.
+func object(name string, target *[]byte) field {
+	return field{name: name, required: true, object: target}
 }
 
 // optional returns f as a member that may be missing; its target is then left alone.
@@ -95,6 +101,17 @@ func decodeMembers(d *jsontext.Decoder, fields []field) *Problem {
 			return badField(shorten(name.String()), "there is no such field here; %s", known(fields))
 		}
 		f.seen = true
+		if f.object != nil {
+			if kind := d.PeekKind(); kind != '{' && kind != 0 {
+				return badField(f.name, "want %s, not %s", f.wanted(), kindName(kind))
+			}
+			value, err := d.ReadValue()
+			if err != nil {
+				return badJSON(d, err)
+			}
+			*f.object = bytes.Clone(value)
+			continue
+		}
 		// PeekKind comes before ReadToken so that what is nested is refused unread.
 		if kind := d.PeekKind(); kind == '{' || kind == '[' {
 			return badField(f.name, "want %s, not an object or array", f.wanted())
@@ -165,6 +182,9 @@ func (f *field) wanted() string {
 	if f.money != nil {
 		return "an amount such as 12.5"
 	}
+	if f.object != nil {
+		return "an object"
+	}
 	return "a string"
 }
 
@@ -176,6 +196,8 @@ func kindName(kind jsontext.Kind) string {
 		return "true or false"
 	case '0':
 		return "a number"
+	case '[':
+		return "an array"
 	}
 	return "a string"
 }

@@ -17,21 +17,26 @@ import (
 type Limits struct {
 	Address throttle.Policy // requests of a client's address
 	Account throttle.Policy // requests of an account's sessions
-	Login   throttle.Policy // nonces and failed logins of an address; logins of an account
+	Login   throttle.Policy // nonces, failed logins and wrong factors of an address; logins of an account
+	Factor  throttle.Policy // wrong factors of a session; an account has three times as many of codes
 	Proxies throttle.Proxies
 }
 
 // limiters are the Limits at work. A nil one limits nothing.
 type limiters struct {
-	address, account, login *throttle.Limiter
+	address, account, login, factor, accountFactor *throttle.Limiter
 }
 
 func newLimiters(l *Limits) (*limiters, error) {
 	made := &limiters{}
+	accountFactor := throttle.Policy{}
+	if l.Factor.Count > 0 {
+		accountFactor = accountFactorPolicy(l.Factor)
+	}
 	for _, policy := range []struct {
 		throttle.Policy
 		to **throttle.Limiter
-	}{{l.Address, &made.address}, {l.Account, &made.account}, {l.Login, &made.login}} {
+	}{{l.Address, &made.address}, {l.Account, &made.account}, {l.Login, &made.login}, {l.Factor, &made.factor}, {accountFactor, &made.accountFactor}} {
 		if policy.Count == 0 {
 			continue
 		}

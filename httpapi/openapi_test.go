@@ -188,7 +188,7 @@ func TestEveryRouteDocumentsWhatItsAccessLeadsTo(t *testing.T) {
 		if e.value.access > public {
 			want[http.StatusUnauthorized] = true
 		}
-		if e.value.access == owner || e.value.access == ownerOrOperator || e.value.access == operatorOnly {
+		if who := e.value.access.who(); who == owner || who == ownerOrOperator || who == operatorOnly || e.value.access != who {
 			want[http.StatusForbidden] = true
 		}
 		if e.value.access != probe {

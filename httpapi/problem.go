@@ -19,6 +19,8 @@ type Problem struct {
 	Field      string // the request's field at fault, "" if none is
 	RetryAfter int    // seconds; 0: no header
 	Allow      string // methods, with a 405
+
+	Factors account.FactorKinds // with second_factor_required, those that the user has
 }
 
 func (p *Problem) Error() string {
@@ -38,6 +40,9 @@ func (p *Problem) append(b []byte, requestID string) []byte {
 	b = appendString(b, "code", p.Code)
 	if p.Field != "" {
 		b = appendString(b, "field", p.Field)
+	}
+	if p.Factors != 0 {
+		b = appendStrings(b, "factors", p.Factors.Names())
 	}
 	b = appendString(b, "request_id", requestID)
 	return append(b, '}')
@@ -123,6 +128,10 @@ var statuses = map[account.Code]struct {
 	account.CodeNoChange:          {fasthttp.StatusConflict, "No change"},
 	account.CodeTooManyOutputs:    {fasthttp.StatusConflict, "Too many outputs"},
 	account.CodeUnauthenticated:   {fasthttp.StatusUnauthorized, "Not logged in"},
+	account.CodeFactorRequired:    {fasthttp.StatusForbidden, "Second factor required"},
+	account.CodeEnrolmentRequired: {fasthttp.StatusForbidden, "Second factor to be enrolled"},
+	account.CodeFactorRefused:     {fasthttp.StatusForbidden, "Second factor refused"},
+	account.CodeTooManyPasskeys:   {fasthttp.StatusConflict, "Too many passkeys"},
 	actors.CodeBadAmount:          {fasthttp.StatusBadRequest, "Invalid amount"},
 	actors.CodeBadAddress:         {fasthttp.StatusBadRequest, "Invalid address"},
 }
@@ -133,7 +142,7 @@ func problemOfAccount(e *account.Error) *Problem {
 	if !ok {
 		panic("httpapi: no status for the code " + string(e.Code))
 	}
-	p := &Problem{Status: s.status, Code: string(e.Code), Title: s.title, Detail: e.Message, Field: e.Field}
+	p := &Problem{Status: s.status, Code: string(e.Code), Title: s.title, Detail: e.Message, Field: e.Field, Factors: e.Factors}
 	if s.status == fasthttp.StatusTooManyRequests {
 		p.RetryAfter = 60
 	}

@@ -79,7 +79,8 @@ func TestEveryRefusalOfAnAccountHasItsStatus(t *testing.T) {
 		account.CodeInactive: 403, account.CodeNotFound: 404, account.CodeNotPending: 409,
 		account.CodeKeyReused: 422, account.CodeTooManyKeys: 429, account.CodeTooManyPayments: 409,
 		account.CodeHistoryFull: 409, account.CodeTaken: 409, account.CodeNoChange: 409,
-		account.CodeUnauthenticated: 401,
+		account.CodeUnauthenticated: 401, account.CodeFactorRequired: 403, account.CodeEnrolmentRequired: 403,
+		account.CodeFactorRefused: 403, account.CodeTooManyPasskeys: 409,
 	}
 	codes := declaredCodes(t)
 	if len(codes) != len(want) {

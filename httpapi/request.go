@@ -93,7 +93,7 @@ func (r *request) decode(fields ...field) error {
 // authorize checks that whoever sent the request may call the route, and sets
 // r.session or r.operator.
 func (r *request) authorize() error {
-	access := r.route.access
+	access := r.route.access.who()
 	if access == public || access == probe {
 		return nil
 	}
@@ -112,6 +112,7 @@ func (r *request) authorize() error {
 		return unauthorized()
 	}
 	r.session = session
+	r.session.Guarded = r.route.access&guarded != 0
 	switch access {
 	case operatorOnly:
 		return forbidden("this is for operators")
@@ -210,6 +211,8 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		return problem
 	case errors.As(err, &refused):
 		return problemOfAccount(refused)
+	case problemOfFactor(err) != nil:
+		return problemOfFactor(err)
 	case errors.Is(err, actors.ErrOverloaded):
 		return unavailable(1, "too many changes are waiting to be written; nothing was changed, try again")
 	case errors.Is(err, actors.ErrOutcomeUnknown):

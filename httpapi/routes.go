@@ -11,7 +11,14 @@ const (
 	operatorOnly                    // an operator's key
 	ownerOrOperator                 // either of these
 	sessionOrOperator               // a live session, or an operator's key
+
+	// guarded goes with any of those with a session: what the session asks for takes a
+	// second factor. The account itself sees to that, see account.Guard.
+	guarded access = 1 << 7
 )
+
+// who is a without what is asked of them beside.
+func (a access) who() access { return a &^ guarded }
 
 // handler answers a request: it sets the response, or returns an error for
 // problemOf.
@@ -45,17 +52,27 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/users/login", route{"login", public, noRole, false, s.login}},
 		{"POST", "/api/users/logout", route{"logout", sessionOnly, noRole, false, s.logout}},
 		{"GET", "/api/users/me", route{"profile", sessionOnly, noRole, false, s.profile}},
-		{"PATCH", "/api/users/me", route{"change_profile", sessionOnly, noRole, false, s.changeProfile}},
+		{"PATCH", "/api/users/me", route{"change_profile", sessionOnly | guarded, noRole, false, s.changeProfile}},
 		{"GET", "/api/users/me/sessions", route{"sessions", sessionOnly, noRole, false, s.sessions}},
 		{"DELETE", "/api/users/me/sessions", route{"end_other_sessions", sessionOnly, noRole, false, s.endOtherSessions}},
 		{"DELETE", "/api/users/me/sessions/{id}", route{"end_session", sessionOnly, noRole, false, s.endSession}},
+		{"POST", "/api/auth/step-up", route{"step_up", sessionOnly, noRole, false, s.stepUp}},
+		{"POST", "/api/auth/step-up/options", route{"step_up_options", sessionOnly, noRole, false, s.beginStepUp}},
+		{"GET", "/api/users/me/factors", route{"factors", sessionOnly, noRole, false, s.factors}},
+		{"POST", "/api/users/me/factors/totp", route{"begin_totp", sessionOnly, noRole, false, s.beginTOTP}},
+		{"POST", "/api/users/me/factors/totp/confirm", route{"confirm_totp", sessionOnly, noRole, false, s.confirmTOTP}},
+		{"DELETE", "/api/users/me/factors/totp", route{"remove_totp", sessionOnly | guarded, noRole, false, s.removeTOTP}},
+		{"POST", "/api/users/me/factors/recovery-codes", route{"recovery_codes", sessionOnly | guarded, noRole, false, s.newRecoveryCodes}},
+		{"POST", "/api/users/me/factors/passkeys/options", route{"begin_passkey", sessionOnly, noRole, false, s.beginPasskey}},
+		{"POST", "/api/users/me/factors/passkeys", route{"add_passkey", sessionOnly, noRole, false, s.addPasskey}},
+		{"DELETE", "/api/users/me/factors/passkeys/{id}", route{"remove_passkey", sessionOnly | guarded, noRole, false, s.removePasskey}},
 		{"GET", "/api/users/{id}/events", route{"events", owner, noRole, false, s.events}},
 		{"GET", "/api/users/{id}/balance", route{"balance", owner, noRole, false, s.balance}},
 		{"GET", "/api/users/{id}/transactions", route{"transactions", owner, noRole, false, s.transactions}},
 		{"GET", "/api/users/{id}/transactions.csv", route{"transactions_csv", owner, noRole, false, s.transactionsCSV}},
 		{"POST", "/api/users/{id}/deposits", route{"deposit", ownerOrOperator, operates, false, s.deposit}},
-		{"POST", "/api/users/{id}/operations", route{"operations", owner, noRole, false, s.operations}},
-		{"POST", "/api/users/{id}/withdrawals", route{"withdraw", owner, noRole, false, s.withdraw}},
+		{"POST", "/api/users/{id}/operations", route{"operations", owner | guarded, noRole, false, s.operations}},
+		{"POST", "/api/users/{id}/withdrawals", route{"withdraw", owner | guarded, noRole, false, s.withdraw}},
 
 		{"GET", "/api/exchange/rates", route{"rates", public, noRole, false, s.rates}},
 		{"GET", "/api/exchange/terms", route{"terms", public, noRole, false, s.terms}},
@@ -64,7 +81,7 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/exchange/create-payment", route{"create_payment", sessionOnly, noRole, false, s.createPayment}},
 		{"GET", "/api/exchange/payment-status/{id}", route{"payment_status", sessionOnly, noRole, false, s.paymentStatus}},
 		{"POST", "/api/exchange/confirm-payment/{id}", route{"confirm_payment", sessionOrOperator, operates, false, s.confirmPayment}},
-		{"POST", "/api/exchange/sell", route{"sell", sessionOnly, noRole, false, s.sell}},
+		{"POST", "/api/exchange/sell", route{"sell", sessionOnly | guarded, noRole, false, s.sell}},
 
 		{"GET", "/api/operator/users", route{"operator_users", operatorOnly, reads, false, s.operatorUsers}},
 		{"GET", "/api/operator/users/{id}", route{"operator_user", operatorOnly, reads, false, s.operatorUser}},
@@ -74,6 +91,7 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/operator/users/{id}/reactivate", route{"operator_reactivate", operatorOnly, operates, false, s.reactivate}},
 		{"POST", "/api/operator/users/{id}/credit", route{"operator_credit", operatorOnly, admin, false, s.credit}},
 		{"POST", "/api/operator/users/{id}/debit", route{"operator_debit", operatorOnly, admin, false, s.debit}},
+		{"POST", "/api/operator/users/{id}/reset-factors", route{"operator_reset_factors", operatorOnly, admin, false, s.resetFactors}},
 		{"GET", "/api/operator/health", route{"operator_health", operatorOnly, reads, false, s.operatorHealth}},
 		{"GET", "/api/operator/transactions", route{"operator_transactions", operatorOnly, reads, false, s.openTransactions}},
 		{"POST", "/api/operator/transactions/{id}/complete", route{"operator_complete", operatorOnly, operates, false, s.completeTransaction}},

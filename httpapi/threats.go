@@ -41,7 +41,19 @@ A thief has a session's token [V7]:
     TestAUserSeesTheirSessionsAndEndsOneOrAllOthersForGood.
   - It is never in a URL, a cookie or the log. TestLogLinesAreJSONAndHoldNoSecret,
     TestEveryRouteAnswersEverybodyAsTheTableSays.
-  - Until a second factor is asked for, the thief can withdraw. See the end.
+  - Where the user has a second factor, the thief can't withdraw, sell, change the e-mail
+    address or touch the factors without showing it. The account itself sees to that, so
+    nothing comes between check and act. TestAStolenSessionNeitherTakesNorChangesAnything,
+    TestWhatIsGuardedTakesAnElevatedSession, TestEveryGuardedRouteIsTried.
+  - A factor counts once and for minutes, for one session, whose token is another one
+    from then on. A change of the factors ends the user's other sessions.
+    TestAFactorCountsOnce, TestEachKindOfFactorStepsUpOnce,
+    TestOneCodeSentManyTimesAtOnceElevatesOneSession,
+    TestAStepUpGivesTheSessionAnotherToken.
+  - Guesses of a code are few an hour, and those of one session leave the owner's alone.
+    TestWrongFactorsAreFewAndLockNobodyOut.
+  - A passkey signs for this origin and a challenge of this session, once, on its user's
+    device. TestWhatIsWrongWithAnAssertionIsRefused.
 
 A user reaches for what is another's [V8]:
   - Whose something is is compared with the session's user, and what is another's is
@@ -96,8 +108,9 @@ Another service, or who steals from it, uses what a user showed it [V9]:
 
 # What is open
 
-  - There is no second factor: who has a session or a wallet's key has all of the account.
-    There is none for operators either.
+  - Until a user has a second factor, who has a session or the wallet's key can enrol one
+    of their own. There is none for operators.
+  - A session that is elevated is its thief's for the minutes that are left.
   - A withdrawal goes to any address, of any amount, at once, by one operator's word:
     no address book, no daily limit, no four eyes.
   - Who can write to the log's files can make history. The checks of verify find damage,
@@ -108,6 +121,7 @@ Another service, or who steals from it, uses what a user showed it [V9]:
     as the limits let one user ask.
   - Wallets that are programs on a chain (EIP-1271) can't log in.
   - A restart forgets the limits' counts, and the nonces that were given out.
-  - Nothing of the data directory is encrypted; it holds no key or token, but who has what.
+  - Of the data directory only the secrets of authenticator apps are encrypted, with a key
+    that lies in it unless it is put elsewhere. It holds no token, but who has what.
 */
 package httpapi

@@ -73,6 +73,18 @@ func appendStringOrNull(b []byte, name, value string) []byte {
 	return appendString(b, name, value)
 }
 
+// appendStrings writes an array of strings.
+func appendStrings(b []byte, name string, values []string) []byte {
+	b = append(appendKey(b, name), '[')
+	for i, value := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendQuoted(b, value)
+	}
+	return append(b, ']')
+}
+
 func appendUint(b []byte, name string, value uint64) []byte {
 	return strconv.AppendUint(appendKey(b, name), value, 10)
 }

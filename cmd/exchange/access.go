@@ -45,6 +45,7 @@ type accessSettings struct {
 	tlsKey         string
 	tokenKeyFile   string
 	tokenAudiences string
+	factors        factorSettings
 }
 
 func (a *accessSettings) options(o *options) {
@@ -57,11 +58,12 @@ func (a *accessSettings) options(o *options) {
 	o.choice(&a.throttle, "throttle", []string{"auto", "on", "off"}, "whether requests are limited; auto is off in demo mode alone")
 	o.integer(&a.addressRate, "address-rate", 0, maxRate, "requests a minute of a client's address, of which a fifth may come at once; 0 for no limit")
 	o.integer(&a.accountRate, "account-rate", 0, maxRate, "requests a minute of an account's sessions, of which a fifth may come at once; 0 for no limit")
-	o.integer(&a.loginRate, "login-rate", 0, maxRate, "logins a minute of an account, and nonces and failed logins of an address, of which a fifth may come at once, at least 10; 0 for no limit")
+	o.integer(&a.loginRate, "login-rate", 0, maxRate, "logins a minute of an account, and nonces, failed logins and wrong second factors of an address, of which a fifth may come at once, at least 10; 0 for no limit")
 	o.text(&a.proxies, "trusted-proxies", "addresses and networks of proxies whose word for a client's address is taken, separated by commas, such as 10.0.0.0/8; without it none is")
 	o.choice(&a.proxyHeader, "trusted-proxy-header", []string{string(throttle.XForwardedFor), string(throttle.Forwarded)}, "header field in which a trusted proxy gives the client's address")
 	o.text(&a.tlsCert, "tls-cert", "file of the TLS certificate and those that signed it (PEM); with -tls-key the service speaks HTTPS; a new one is taken within a minute, and at once on SIGHUP")
 	o.text(&a.tlsKey, "tls-key", "file of the certificate's private key (PEM), which not everybody may read")
+	a.factors.options(o)
 	o.text(&a.tokenKeyFile, "access-token-key-file", "file of the keys that sign access tokens for other services, made if there is none; with -access-token-audiences")
 	o.text(&a.tokenAudiences, "access-token-audiences", "services that users may have access tokens for, separated by commas, such as https://pool.example; without it there are none")
 }
@@ -74,6 +76,7 @@ func (a *accessSettings) check(listen string, demo bool) error {
 			a.auth = "open"
 		}
 	}
+	a.factors.decide(a.auth, demo)
 	if a.auth == "signed" && a.publicOrigin == "" && !isLoopback(listen) {
 		return &usageError{"signed logins need -public-origin, the address in the user's browser, such as https://exchange.example"}
 	}
@@ -159,6 +162,9 @@ func (a *accessSettings) limits() (httpapi.Limits, error) {
 			if limit.count > 0 {
 				*limit.to = httpapi.PerMinute(limit.name, limit.count)
 			}
+		}
+		if a.factors.rate > 0 {
+			limits.Factor = httpapi.FactorsPerHour("factor", a.factors.rate)
 		}
 	}
 	return limits, nil

@@ -64,6 +64,18 @@ var attackRows = []row{
 	{"POST /api/users/logout", `{"all":true}`, 401, 400, 400, 400, 401, 401, 401},
 	{"POST /api/auth/access-token", `{"audience":"https://pool.example"}`, 401, 200, 200, 403, 401, 401, 401},
 
+	// No factor is enrolled here; what an un-elevated session may with one is in httpapi.
+	{"GET /api/users/me/factors", "", 401, 200, 200, 200, 401, 401, 401},
+	{"POST /api/users/me/factors/totp", "", 401, 200, 200, 403, 401, 401, 401},
+	{"POST /api/users/me/factors/totp/confirm", `{"code":"x"}`, 401, 400, 400, 400, 401, 401, 401},
+	{"DELETE /api/users/me/factors/totp", "", 401, 404, 404, 403, 401, 401, 401},
+	{"POST /api/users/me/factors/recovery-codes", "", 401, 403, 403, 403, 401, 401, 401},
+	{"POST /api/users/me/factors/passkeys/options", "", 401, 200, 200, 403, 401, 401, 401},
+	{"POST /api/users/me/factors/passkeys", `{"name":"k","credential":"x"}`, 401, 400, 400, 400, 401, 401, 401},
+	{"DELETE /api/users/me/factors/passkeys/{id}", "", 401, 404, 404, 404, 401, 401, 401},
+	{"POST /api/auth/step-up", `{"code":"123456"}`, 401, 403, 403, 403, 401, 401, 401},
+	{"POST /api/auth/step-up/options", "", 401, 403, 403, 403, 401, 401, 401},
+
 	{"GET /api/users/{id}/balance", "", 401, 200, 403, 200, 401, 401, 401},
 	{"GET /api/users/{id}/events", "", 401, 200, 403, 200, 401, 401, 401},
 	{"GET /api/users/{id}/transactions", "", 401, 200, 403, 200, 401, 401, 401},
@@ -86,6 +98,7 @@ var attackRows = []row{
 	{"POST /api/operator/users/{id}/close", `{}`, 401, 403, 403, 403, 403, 403, 400},
 	{"POST /api/operator/users/{id}/credit", `{}`, 401, 403, 403, 403, 403, 403, 400},
 	{"POST /api/operator/users/{id}/debit", `{}`, 401, 403, 403, 403, 403, 403, 400},
+	{"POST /api/operator/users/{id}/reset-factors", `{}`, 401, 403, 403, 403, 403, 403, 400},
 	{"POST /api/operator/transactions/{id}/complete", `{"tx_hash":7}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/fail", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/lift-freeze", `{}`, 401, 403, 403, 403, 403, 403, 400},

@@ -190,16 +190,24 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	}
 	rate, stopFeed := s.bitcoin.feed(log)
 	defer stopFeed()
-	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate,
-		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
-		Logger: log, Random: rand.Reader,
-	})
-	defer snapshotOnSignal(exchange, log)() // from now on: by itself the signal would end the process
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot serve on -listen %s: %w", s.listen, err), journal.Close())
 	}
+	origins, err := s.access.origins(listenedOn(s.listen, listener))
+	if err != nil {
+		return errors.Join(err, listener.Close(), journal.Close())
+	}
+	factors, err := s.access.factors.config(s.data, origins, log)
+	if err != nil {
+		return errors.Join(err, listener.Close(), journal.Close())
+	}
+	exchange := actors.New(actors.Config{
+		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors,
+		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
+		Logger: log, Random: rand.Reader,
+	})
+	defer snapshotOnSignal(exchange, log)() // from now on: by itself the signal would end the process
 	server, err := s.server(ctx, listener, exchange, journal, demo, keys, log)
 	if err != nil {
 		return errors.Join(err, listener.Close(), journal.Close())
@@ -232,6 +240,9 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
 	recovered()
+	if err := factors.Secrets.Make(); err != nil { // nothing is encrypted with another key, or recovery had refused
+		return errors.Join(err, s.stop(exchange, server, journal, log, true))
+	}
 	server.SetReady()
 	log.Info("ready", slog.Int("accounts", exchange.Stats().Accounts))
 
