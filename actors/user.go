@@ -114,6 +114,9 @@ func (x *Exchange) publish(u *user, state *account.State, record *account.Record
 	if before := u.durable.Load(); before != nil {
 		added -= before.History.Len()
 	}
+	if e, ok := record.Events[len(record.Events)-1].(*account.SessionRotated); ok {
+		u.rotated(e.From)
+	}
 	u.durable.Store(state)
 	if added > 0 {
 		x.transactions.Add(uint64(added))

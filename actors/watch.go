@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/aitbc/exchange/actors/account"
 )
@@ -20,6 +21,7 @@ type Watcher struct {
 	exchange *Exchange
 	session  Session
 	changed  chan struct{} // capacity 1
+	rotated  atomic.Bool   // the session goes on under another token
 }
 
 // Watch begins to watch the session's user, until Close.
@@ -73,6 +75,22 @@ func (w *Watcher) SessionEnd(state *account.State) (account.Time, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Rotated reports, of a session that has ended, whether it goes on under another token:
+// who has that one begins to watch anew.
+func (w *Watcher) Rotated() bool { return w.rotated.Load() }
+
+// rotated is called by the journal's committer before the state without the session is
+// to be seen, so that nobody takes the rotation for a logout.
+func (u *user) rotated(session account.Hash) {
+	if list := u.watchers.Load(); list != nil {
+		for _, w := range *list {
+			if w.session.hash == session {
+				w.rotated.Store(true)
+			}
+		}
+	}
 }
 
 // Now is the exchange's clock.

@@ -188,8 +188,11 @@ func (st *stream) run(head, last string) {
 		if !live {
 			*b = appendEvent(*b, "session", func(b []byte) []byte {
 				reason := "logged_out"
-				if end != 0 {
+				switch {
+				case end != 0:
 					reason = "expired"
+				case st.watcher.Rotated():
+					reason = "rotated"
 				}
 				return append(appendString(append(b, '{'), "reason", reason), '}')
 			})

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/secondfactor"
+	"github.com/aitbc/exchange/actors/secondfactor/factortest"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -518,4 +520,37 @@ func TestAHeadOfAStreamOpensNone(t *testing.T) {
 	if n := l.server.streams.count(); n != 0 {
 		t.Errorf("%d streams are open", n)
 	}
+}
+
+func TestAStreamSaysThatItsSessionGoesOnUnderAnotherToken(t *testing.T) {
+	passkeys, err := secondfactor.NewCeremonies("AITBC Exchange", []string{testOrigin}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := startLive(t, t.TempDir(), func(_ *Config, c *actors.Config) { c.Factors.Passkeys = passkeys })
+	id, mine := l.login("aitbc1wallet_rotates")
+	_, other := l.login("aitbc1wallet_rotates")
+	rotates, ends := l.open(id, mine, ""), l.open(id, other, "")
+	rotates.expect("position")
+	ends.expect("position")
+	_, options := l.do("POST", "/api/users/me/factors/passkeys/options", mine, "", 200)
+	answer := factortest.New(t, testOrigin, "exchange.example").Create(t, options)
+	_, content := l.do("POST", "/api/users/me/factors/passkeys", mine, `{"name":"k","credential":`+string(answer)+`}`, 201)
+	for reason, c := range map[string]*liveClient{"rotated": rotates, "logged_out": ends} {
+		e := c.next()
+		if e.name == "position" {
+			e = c.next()
+		}
+		if e.name != "session" || e.data != `{"reason":"`+reason+`"}` {
+			t.Errorf("the event is %+v, want that the session is %s", e, reason)
+		}
+		c.expect("EOF")
+	}
+	var rotated struct {
+		Token string `json:"session_token"`
+	}
+	if err := json.Unmarshal(content, &rotated); err != nil {
+		t.Fatal(err)
+	}
+	l.open(id, rotated.Token, "").expect("position")
 }
