@@ -1,6 +1,7 @@
 package factortest
 
 import (
+	"encoding/base32"
 	"testing"
 	"time"
 
@@ -15,4 +16,9 @@ func Code(t testing.TB, secret string, at time.Time) string {
 		t.Fatal(err)
 	}
 	return code
+}
+
+// Secret returns the bytes of a secret as a user types it.
+func Secret(secret string) ([]byte, error) {
+	return base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
 }
