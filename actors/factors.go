@@ -219,8 +219,10 @@ func (x *Exchange) NewRecoveryCodes(s *Session) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = x.do(s.user, &account.SetRecoveryCodes{Session: s.hash, Codes: kept}, nil)
-	return shown, err
+	if _, err := x.do(s.user, &account.SetRecoveryCodes{Session: s.hash, Codes: kept}, nil); err != nil {
+		return nil, err
+	}
+	return shown, nil
 }
 
 // BeginPasskey returns the options for navigator.credentials.create, as JSON.

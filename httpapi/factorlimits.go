@@ -45,13 +45,14 @@ type factorTake struct {
 // tryFactor counts an attempt at the limits before the factor is looked at, so that many
 // at once are no more than many in a row, and takes that back unless the factor was
 // wrong.
-func (s *Server) tryFactor(r *request, kind string, try func() (actors.Rotated, error)) (actors.Rotated, error) {
+func (s *Server) tryFactor(r *request, factor account.FactorKinds, try func() (actors.Rotated, error)) (actors.Rotated, error) {
+	kind := factor.Names()[0]
 	var session throttle.Key
 	id, user := r.session.ID(), r.session.UserID()
 	copy(session[:], id[:])
 	copy(session[len(id):], user[:])
 	takes := []factorTake{{s.limits.login, throttle.AddressKey(r.client())}, {s.limits.factor, session}}
-	if kind == "totp" {
+	if factor == account.FactorTOTP {
 		takes = append(takes, factorTake{s.limits.accountFactor, throttle.Key(user)})
 	}
 	for i, t := range takes {

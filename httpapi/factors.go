@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/secondfactor"
 )
 
@@ -90,7 +91,7 @@ func (s *Server) confirmTOTP(r *request) error {
 	if err != nil {
 		return err
 	}
-	rotated, err := s.tryFactor(r, "totp", func() (actors.Rotated, error) { return s.exchange.ConfirmTOTP(&r.session, code) })
+	rotated, err := s.tryFactor(r, account.FactorTOTP, func() (actors.Rotated, error) { return s.exchange.ConfirmTOTP(&r.session, code) })
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (s *Server) addPasskey(r *request) error {
 	if err := r.decode(text("name", &name, 1, maxPasskeyName), object("credential", &credential)); err != nil {
 		return err
 	}
-	rotated, err := s.tryFactor(r, "passkey", func() (actors.Rotated, error) { return s.exchange.AddPasskey(&r.session, name, credential) })
+	rotated, err := s.tryFactor(r, account.FactorPasskey, func() (actors.Rotated, error) { return s.exchange.AddPasskey(&r.session, name, credential) })
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func (s *Server) stepUp(r *request) error {
 	); err != nil {
 		return err
 	}
-	var kind string
+	var kind account.FactorKinds
 	var try func() (actors.Rotated, error)
 	switch {
 	case code != "" && recovery == "" && passkey == nil:
@@ -193,11 +194,11 @@ func (s *Server) stepUp(r *request) error {
 		if err != nil {
 			return err
 		}
-		kind, try = "totp", func() (actors.Rotated, error) { return s.exchange.StepUpByTOTP(&r.session, plain) }
+		kind, try = account.FactorTOTP, func() (actors.Rotated, error) { return s.exchange.StepUpByTOTP(&r.session, plain) }
 	case code == "" && recovery != "" && passkey == nil:
-		kind, try = "recovery_code", func() (actors.Rotated, error) { return s.exchange.StepUpByRecovery(&r.session, recovery) }
+		kind, try = account.FactorRecovery, func() (actors.Rotated, error) { return s.exchange.StepUpByRecovery(&r.session, recovery) }
 	case code == "" && recovery == "" && passkey != nil:
-		kind, try = "passkey", func() (actors.Rotated, error) { return s.exchange.StepUpByPasskey(&r.session, passkey) }
+		kind, try = account.FactorPasskey, func() (actors.Rotated, error) { return s.exchange.StepUpByPasskey(&r.session, passkey) }
 	default:
 		return badRequest("give one of code, recovery_code and passkey")
 	}

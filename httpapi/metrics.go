@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/persistence"
 )
@@ -33,6 +34,12 @@ func newMetricSet(s *Server) *metricSet {
 		}
 	}
 	m.other = m.newRoute("none")
+
+	for _, kind := range account.AllFactors.Names() {
+		for _, result := range [...]string{"held", "refused", "limited"} {
+			m.factor(kind, result) // there from the start, at 0
+		}
+	}
 
 	gauge := func(name string, value func() float64) { m.set.NewGauge(name, value) }
 	gauge("exchange_ready", func() float64 { return oneIf(s.ready.Load()) })

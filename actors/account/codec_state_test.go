@@ -2,6 +2,7 @@ package account
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -159,6 +160,8 @@ func TestPartsThatWouldNotBeWrittenAreRefused(t *testing.T) {
 	s := goldenStates(t)["system"]
 	trail := s.Trail.append(nil)
 	s.Trail = nil
+	factors := someFactors().append(nil)
+	two := slices.Concat(binary.AppendUvarint([]byte{2}, uint64(len(factors))), factors)
 	whole := s.AppendState(nil)
 	whole[0] = stateVersionParts
 	with := func(parts ...[]byte) []byte {
@@ -168,6 +171,9 @@ func TestPartsThatWouldNotBeWrittenAreRefused(t *testing.T) {
 	if _, err := DecodeState(with(one)); err != nil {
 		t.Fatalf("a state with its trail: %v", err)
 	}
+	if _, err := DecodeState(with(one, two)); err != nil {
+		t.Fatalf("a state with two parts: %v", err)
+	}
 	for what, b := range map[string][]byte{
 		"none":         with(),
 		"twice":        with(one, one),
@@ -176,6 +182,7 @@ func TestPartsThatWouldNotBeWrittenAreRefused(t *testing.T) {
 		"too long":     with(slices.Concat([]byte{1, byte(len(trail) + 1)}, trail, []byte{0})),
 		"bad":          with([]byte{1, 1, 0}),
 		"a count of 2": slices.Concat(whole, []byte{2}, one),
+		"out of order": with(two, one),
 	} {
 		if _, err := DecodeState(b); !errors.Is(err, ErrState) {
 			t.Errorf("parts %s: %v, want ErrState", what, err)

@@ -62,6 +62,8 @@ const (
 	FactorTOTP FactorKinds = 1 << iota
 	FactorPasskey
 	FactorRecovery
+
+	AllFactors = FactorTOTP | FactorPasskey | FactorRecovery
 )
 
 var factorNames = [...]string{"totp", "passkey", "recovery_code"}

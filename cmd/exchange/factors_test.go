@@ -188,10 +188,10 @@ func TestAPasskeyOfTheBrowserStepsUp(t *testing.T) {
 	s.url = strings.Replace(s.url, "127.0.0.1", "localhost", 1)
 	p := openPage(t, s, "/", desktop)
 	call(p, webauthn.Enable, webauthn.EnableParams{})
-	authenticator := call(p, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+	device := call(p, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
 		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
 		HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
-	}})
+	}}).AuthenticatorID
 	id, token := s.login("aitbc1wallet_passkey")
 	s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":100}`, "X-Session-Token", token)
 	const browser = `(async () => {
@@ -226,12 +226,12 @@ func TestAPasskeyOfTheBrowserStepsUp(t *testing.T) {
 		factors.Passkeys[0].Name != "this browser" || len(factors.Origins) != 1 || factors.Origins[0] != s.url {
 		t.Errorf("the factors are %s, %v", view.body, err)
 	}
-	kept := call(p, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: authenticator.AuthenticatorID})
+	kept := call(p, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: device})
 	if len(kept.Credentials) != 1 || kept.Credentials[0].SignCount < 2 {
 		t.Errorf("the browser has %+v", kept.Credentials)
 	}
 	// A device whose user is not verified signs nothing that counts.
-	call(p, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: authenticator.AuthenticatorID, IsUserVerified: false})
+	call(p, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: device, IsUserVerified: false})
 	if refused := eval[string](p, fmt.Sprintf(`(async () => {
 		const response = await fetch('/api/auth/step-up/options', { method: 'POST', headers: { 'X-Session-Token': %q } });
 		const request = PublicKeyCredential.parseRequestOptionsFromJSON((await response.json()).publicKey);
