@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aitbc/exchange/actors/exchangetest"
 	"github.com/aitbc/exchange/actors/secondfactor/factortest"
 )
 
@@ -182,7 +183,10 @@ func TestAStolenSessionNeitherTakesNorChangesAnything(t *testing.T) {
 }
 
 func TestEveryGuardedRouteIsTried(t *testing.T) {
-	tried := map[string]bool{"DELETE /api/users/me/factors/passkeys/{id}": true}
+	tried := map[string]bool{
+		"DELETE /api/users/me/factors/passkeys/{id}": true,
+		"POST /api/users/{id}/operations":            true, // see TestAnOperationTakesASecondFactorToo
+	}
 	u := client{id: "ID"}
 	for _, c := range guardedRequests(u) {
 		tried[c[0]+" "+strings.Replace(c[1], "ID", "{id}", 1)] = true
@@ -219,7 +223,7 @@ func TestWhereAFactorIsRequiredWhoHasNoneEnrolsFirst(t *testing.T) {
 
 func TestEachKindOfFactorStepsUpOnce(t *testing.T) {
 	clock := newClock()
-	log := &logLines{}
+	log := &exchangetest.Buffer{}
 	dir := t.TempDir()
 	in := func(c *apiConfig) { c.dir, c.http.Logger = dir, slog.New(slog.NewJSONHandler(log, nil)) }
 	a := startAPI(t, withClock(clock), in)
@@ -272,7 +276,7 @@ func TestEachKindOfFactorStepsUpOnce(t *testing.T) {
 	p.rotated(p.stepUp(fmt.Sprintf(`{"code":%q}`, factortest.Code(t, p.secret, clock.Now().Add(30*time.Second)))).is(200))
 
 	refusals := 0
-	for _, line := range log.lines(t) {
+	for _, line := range logLines(t, log) {
 		if line["msg"] == "second factor refused" && line["reason"] != "" && line["user_id"] == p.id {
 			refusals++
 		}

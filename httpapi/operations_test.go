@@ -141,3 +141,25 @@ func TestEachOperationCountsAsARequest(t *testing.T) {
 		t.Errorf("%s were made", fmt.Sprint(state.History.Len()))
 	}
 }
+
+func TestAnOperationTakesASecondFactorToo(t *testing.T) {
+	clock := newClock()
+	a := startAPI(t, withClock(clock))
+	p, _ := newPerson(a, clock, "aitbc1wallet_factor")
+	p.enrolApp()
+	thief := a.login("aitbc1wallet_factor")
+	lines := []string{
+		`{"type":"withdrawal","amount":1,"to_address":"aitbc_elsewhere"}`,
+		`{"type":"sell","amount":100,"to_address":"` + btcAddress + `"}`,
+	}
+	for _, got := range thief.operate(lines...) {
+		if got.Status != 403 || got.Problem.Code != "second_factor_required" {
+			t.Errorf("without the factor: %+v", got)
+		}
+	}
+	for _, got := range p.operate(lines...) {
+		if got.Status != 201 {
+			t.Errorf("with the factor: %+v", got)
+		}
+	}
+}
