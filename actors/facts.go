@@ -82,6 +82,9 @@ func (p *payments) goOn() {
 // what follows from them, and last the place in the chain: a stop in between
 // repeats facts, which changes nothing, and loses none.
 func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool) error {
+	if err := p.stepBack(ctx, facts); err != nil {
+		return err
+	}
 	touched, err := p.record(ctx, facts)
 	if err != nil {
 		return err
@@ -116,6 +119,35 @@ func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool
 	p.blocks = account.Trail{}
 	p.tellUnsettled()
 	return nil
+}
+
+// stepBack takes the place in the chain back below the blocks that outputs are
+// about to be removed from. An account forgets where a removed output was, so a stop
+// after the removal must leave no place that has its block: where that branch is the
+// best one again by the next start, nobody would read the block anew.
+func (p *payments) stepBack(ctx context.Context, facts []bitcoin.Fact) error {
+	cursor := p.exchange.cursor.durable.Load()
+	if cursor == nil { // simulated, or before the first block
+		return nil
+	}
+	t := cursor.Trail
+	keep := len(t.Hashes)
+	for _, fact := range facts {
+		if removed, ok := fact.(*bitcoin.Removed); ok && removed.Block.Height > 0 {
+			i := int(removed.Block.Height - t.First)
+			if i >= 0 && i < keep && t.Hashes[i] == account.ChainHash(removed.Block.Hash) {
+				keep = i
+			}
+		}
+	}
+	if keep == len(t.Hashes) {
+		return nil
+	}
+	back := account.Trail{First: t.First + int32(keep) - 1, Hashes: []account.ChainHash{{}}, Time: t.Time}
+	if keep > 0 { // else the block below was never followed, and no block has the hash of zeros
+		back.Hashes[0] = t.Hashes[keep-1]
+	}
+	return p.sendAll(ctx, []order{{p.exchange.cursor, &account.AdvanceChain{Blocks: back}}})
 }
 
 func (p *payments) isSimulated() bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
+	"github.com/aitbc/exchange/persistence"
 )
 
 // paidWorld is an exchange with a quietChain that confirms twice, and one user.
@@ -282,6 +283,68 @@ func TestAReorganisationAfterTheCreditFreezesItUntilItIsConfirmedAgain(t *testin
 	if state := p.state(id.User); state.Frozen != 0 {
 		t.Errorf("after two confirmations %s are frozen", state.Frozen)
 	}
+}
+
+// TestABranchThatWinsAgainAfterAKillIsReadAnew kills the exchange after the removal of
+// an output is durable, and before the place in the chain is; until the next start the
+// branch that was left is the best one again.
+func TestABranchThatWinsAgainAfterAKillIsReadAnew(t *testing.T) {
+	for _, first := range []int{98, 100} { // with blocks below the output's, and without
+		p := newPaidWorld(t)
+		id := p.buy(p.s, thousand)
+		out := p.output(id, 1, price)
+		for height := first; height < 100; height++ {
+			p.block(height)
+		}
+		p.block(100, out)
+		p.block(101)
+		p.is(id, actors.PaymentConfirmed, thousand)
+		left, branch := ref(101), bitcoin.Ref{Height: 100, Hash: chainhash.Hash{2}}
+		p.chain.tell(t, &bitcoin.Removed{Output: out, Block: ref(100)}, &bitcoin.Tip{Block: branch}, &bitcoin.Tip{Block: bitcoin.Ref{Height: 101, Hash: chainhash.Hash{3}}})
+		p.killedAfter(func(e account.Event) bool { _, is := e.(*account.OutputRemoved); return is })
+		if d := p.transaction(id).Detail; !d.Outputs[0].Gone {
+			t.Fatalf("%+v", d.Outputs)
+		}
+		r := p.chain.resume
+		follower := bitcoin.NewFollower(bitcoin.FollowerConfig{Network: bitcoin.Regtest, Start: r.Trail[0].Height, Trail: r.Trail, Outputs: r.Outputs})
+		if step, height := follower.Next(left); step != bitcoin.StepBlock || height > 100 {
+			t.Errorf("from %d: at the start it wants %d of height %d, want the block at 100", first, step, height)
+		}
+		p.block(100, out)
+		p.block(101)
+		p.is(id, actors.PaymentConfirmed, thousand)
+		if frozen := p.state(id.User).Frozen; frozen != 0 {
+			t.Errorf("%s are frozen", frozen)
+		}
+	}
+}
+
+// killedAfter restarts from what the log held once the last record with such an event
+// was durable.
+func (p *paidWorld) killedAfter(is func(account.Event) bool) {
+	p.t.Helper()
+	p.stop()
+	keep := 0
+	for i, encoded := range p.log.frames {
+		frame, err := persistence.DecodeFrame(encoded)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, record := range frame.Records() {
+			var r account.Record
+			if err := r.Decode(record); err != nil {
+				p.t.Fatal(err)
+			}
+			if slices.ContainsFunc(r.Events, is) {
+				keep = i + 1
+			}
+		}
+	}
+	if keep == 0 {
+		p.t.Fatal("there is no such event in the log")
+	}
+	p.log.frames = p.log.frames[:keep]
+	p.restart()
 }
 
 func TestMoreConfirmationsToComeDoNotTakeBackWhatWasCredited(t *testing.T) {
