@@ -48,7 +48,10 @@ func (o *object) mode() uint32 {
 }
 
 func (o *object) attr(out *fuse.Attr) {
-	out.Ino, out.Mode, out.Nlink, out.Size = o.ino, o.mode()|0o750, 1, uint64(len(o.content))
+	out.Ino, out.Mode, out.Nlink, out.Size = o.ino, o.mode()|0o600, 1, uint64(len(o.content))
+	if o.dir {
+		out.Mode |= 0o150
+	}
 }
 
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
