@@ -12,6 +12,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -191,6 +192,9 @@ func codeOf(err error) account.Code {
 	var refused *account.Error
 	if errors.As(err, &refused) {
 		return refused.Code
+	}
+	if errors.Is(err, secondfactor.ErrRefused) {
+		return account.CodeFactorRefused
 	}
 	return ""
 }

@@ -114,6 +114,17 @@ func perform(x *actors.Exchange, chain *simChain, user account.UserID, c *simCom
 	case "profile":
 		state, err := x.ChangeProfile(session, c.email, c.username)
 		return &simAnswer{err: err, state: state}
+	case "enrol":
+		rotated, err := enrolApp(x, session, c.app)
+		return &simAnswer{err: err, token: rotated.Token}
+	case "remove factor":
+		rotated, err := x.RemoveTOTP(session)
+		return &simAnswer{err: err, token: rotated.Token}
+	case "step up":
+		rotated, err := x.StepUpByTOTP(session, c.hash)
+		return &simAnswer{err: err, token: rotated.Token}
+	case "reset factors":
+		receipt, err = x.ResetFactors(user, c.by, c.reason)
 	case "status":
 		receipt, err = x.SetStatus(user, c.status, c.by, c.reason)
 	case "deposit":

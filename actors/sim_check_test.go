@@ -93,6 +93,12 @@ func (s *sim) checkAnswer(c *simCall, done, late bool) error {
 		s.count.overloads++
 		return nil
 	}
+	switch {
+	case c.expect.code == account.CodeFactorRequired:
+		s.count.guarded++
+	case c.command.kind == "step up" && a.err == nil:
+		s.count.elevated++
+	}
 	if code := codeOf(a.err); code != c.expect.code || (a.err != nil) != (code != "") {
 		return fmt.Errorf("%s, want %q", a, c.expect.code)
 	}
@@ -108,7 +114,10 @@ func (s *sim) checkAnswer(c *simCall, done, late bool) error {
 	if a.ended != c.ended {
 		return fmt.Errorf("%d sessions ended, want %d", a.ended, c.ended)
 	}
-	if a.token != "" {
+	switch {
+	case a.token != "" && c.command.next != nil:
+		c.user.learn(c.command.next, a.token)
+	case a.token != "":
 		c.user.learn(c.command.session, a.token)
 		c.user.id = a.state.ID
 	}
@@ -217,6 +226,9 @@ func (u *simUser) matches(state *account.State, seq int) error {
 		if g.CreatedAt != session.created || g.ExpiresAt != session.expires || (session.known && g.Hash != session.hash) {
 			return fmt.Errorf("%s after record %d: session %d is %v, want %v", u.wallet, seq, i, g, *session)
 		}
+	}
+	if err := a.matchFactors(state); err != nil {
+		return fmt.Errorf("%s after record %d: %w", u.wallet, seq, err)
 	}
 	var balance, held account.Money
 	for i := range a.transactions {

@@ -30,6 +30,9 @@ func (s *sim) command() error {
 		}
 		return s.send(u, again.command, &again.idem)
 	}
+	if u.shownAccount().factors.app != nil && r.IntN(8) == 0 {
+		return s.send(u, s.factorCommand(u.shownAccount()), nil)
+	}
 	a := u.ahead()
 	amount := account.Money(1+r.IntN(2000)) * account.Unit / 100
 	c := simCommand{amount: amount}
@@ -42,20 +45,22 @@ func (s *sim) command() error {
 		return s.send(u, simCommand{kind: "end other sessions"}, nil)
 	case roll < 18:
 		return s.send(u, s.newNames(), nil)
-	case roll < 21:
+	case roll < 25:
+		return s.send(u, s.factorCommand(u.shownAccount()), nil)
+	case roll < 28:
 		status := account.Active
 		if r.IntN(2) == 0 {
 			status = []account.Status{account.Suspended, account.Inactive}[r.IntN(2)]
 		}
 		return s.send(u, simCommand{kind: "status", status: status, by: "olga", reason: "test"}, nil)
-	case roll < 41:
+	case roll < 45:
 		c.kind = "deposit"
 		if r.IntN(4) == 0 {
 			c.by = "olga"
 		}
-	case roll < 53:
+	case roll < 57:
 		c.kind, c.fee, c.to = "withdraw", simFee, "aitbc_elsewhere"
-	case roll < 60:
+	case roll < 64:
 		c.kind, c.to = "sell", "somewhere"
 		c.btc, c.btcFee = simSaleQuote(amount)
 		if c.btc < 546 {
@@ -64,7 +69,7 @@ func (s *sim) command() error {
 		if r.IntN(8) == 0 {
 			c.to, c.refused = badAddress, actors.CodeBadAddress
 		}
-	case roll < 70:
+	case roll < 73:
 		c.kind, c.lifetime, c.notes = "buy", time.Hour, "notes"
 		c.amount += 10 * account.Unit
 		c.btc, c.btcFee = simBuyQuote(c.amount)
@@ -74,9 +79,9 @@ func (s *sim) command() error {
 		case 1:
 			c.asked, c.refused = c.btc+1, actors.CodeBadAmount
 		}
-	case roll < 74:
+	case roll < 76:
 		c.kind, c.by, c.reason = "credit", "olga", "test"
-	case roll < 78:
+	case roll < 79:
 		c.kind, c.by, c.reason = "debit", "olga", "test"
 	default:
 		c = simCommand{kind: "complete", by: "olga", n: uint32(r.IntN(len(a.transactions) + 2))}
@@ -129,7 +134,7 @@ func (s *sim) send(u *simUser, c simCommand, idem *account.Idempotency) error {
 		if session, ok = s.x.Authenticate([]byte(token.token)); !ok {
 			return fmt.Errorf("%s: a live token is refused", u.wallet)
 		}
-		c.session = token.session
+		c.session, session.Guarded = token.session, true
 	case u.shown == 0, call.background() && (s.poisoned || s.queueFull()):
 		return nil
 	}
@@ -149,7 +154,7 @@ func (s *sim) send(u *simUser, c simCommand, idem *account.Idempotency) error {
 
 func (c *simCommand) needsSession() bool {
 	switch c.kind {
-	case "logout", "end other sessions", "profile", "withdraw", "sell", "buy":
+	case "logout", "end other sessions", "profile", "withdraw", "sell", "buy", "enrol", "remove factor", "step up":
 		return true
 	}
 	return c.kind == "deposit" && c.by == ""
@@ -174,6 +179,8 @@ func (s *sim) prepare(call *simCall) bool {
 		if c.refused == "" {
 			c.to = simAddress(s.chain.given() + 1)
 		}
+	case "enrol", "remove factor", "step up":
+		s.prepareFactor(u.shownAccount(), c)
 	case "profile":
 		if u.renaming != nil || s.namesInDoubt() {
 			return false

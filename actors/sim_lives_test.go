@@ -134,7 +134,8 @@ func (s *sim) open(disk *simDisk, now func() int64, next fate) {
 	s.x = actors.New(actors.Config{
 		Journal: s.journal, Terms: terms, Chain: s.chain, Faucet: true, CommandTimeout: simTimeout,
 		PassivateAfter: s.passivate, Random: s.secrets, Fatal: s.fatal,
-		Now: func() time.Time { return time.UnixMicro(now()) },
+		Factors: actors.FactorConfig{Lifetime: simElevation, Secrets: s.sealed},
+		Now:     func() time.Time { return time.UnixMicro(now()) },
 	})
 }
 

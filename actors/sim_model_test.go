@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -21,6 +22,7 @@ type simAccount struct {
 	sessions                       []*simSession // oldest first
 	transactions                   []account.Transaction
 	keys                           []simKey
+	factors                        simFactors
 }
 
 // simSession is shared by all states of an account. Its hash is known once the
@@ -50,6 +52,9 @@ type simCommand struct {
 	n                           uint32       // the transaction to settle
 	of                          account.Type // what it must be, 0 for any
 	lifetime                    time.Duration
+	next                        *simSession // what the session becomes
+	app                         *simApp
+	step                        uint64
 	refused                     account.Code // the answer, unless a key has one
 }
 
@@ -65,6 +70,7 @@ type simOutcome struct {
 func (a *simAccount) copy() *simAccount {
 	b := *a
 	b.sessions, b.transactions, b.keys = slices.Clone(a.sessions), slices.Clone(a.transactions), slices.Clone(a.keys)
+	b.factors.elevated = maps.Clone(a.factors.elevated)
 	return &b
 }
 
@@ -111,7 +117,7 @@ func (a *simAccount) decide(c *simCommand, idem *account.Idempotency, now accoun
 // byUser reports whether an account that is not active refuses c.
 func (c *simCommand) byUser() bool {
 	switch c.kind {
-	case "login", "profile", "withdraw", "sell", "buy":
+	case "login", "profile", "withdraw", "sell", "buy", "enrol", "remove factor", "step up":
 		return true
 	case "deposit", "complete":
 		return c.by == ""
@@ -148,6 +154,11 @@ func (a *simAccount) do(c *simCommand, at account.Time) (n uint32, code account.
 		if c.username != "" {
 			a.username = c.username
 		}
+		if email != a.email {
+			if code := a.admits(c, at); code != "" {
+				return 0, code, false
+			}
+		}
 		return 0, "", email != a.email || username != a.username
 	case "status":
 		if a.status == c.status {
@@ -157,6 +168,13 @@ func (a *simAccount) do(c *simCommand, at account.Time) (n uint32, code account.
 		return 0, "", true
 	case "complete", "fail", "expire":
 		return a.settle(c, at)
+	case "enrol", "remove factor", "step up", "reset factors":
+		code := a.changeFactors(c, at)
+		return 0, code, code == ""
+	case "withdraw", "sell":
+		if code := a.admits(c, at); code != "" {
+			return 0, code, false
+		}
 	}
 	return a.move(c, at)
 }

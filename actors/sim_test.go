@@ -16,6 +16,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -36,7 +37,8 @@ type sim struct {
 	t       *testing.T
 	random  *rand.Rand
 	secrets *lockedRandom
-	clock   atomic.Int64 // microseconds
+	sealed  *secondfactor.Secrets // by the key of this history
+	clock   atomic.Int64          // microseconds
 	begun   time.Time
 	keys    uint64
 	count   simCount
@@ -72,6 +74,7 @@ type sim struct {
 type simCount struct {
 	histories, steps, commands, answers, replays, unknown, overloads int
 	crashes, restarts, faults, snapshots, compared, expired          int
+	elevated, guarded                                                int
 }
 
 func (c *simCount) add(o simCount) {
@@ -88,6 +91,8 @@ func (c *simCount) add(o simCount) {
 	c.snapshots += o.snapshots
 	c.compared += o.compared
 	c.expired += o.expired
+	c.elevated += o.elevated
+	c.guarded += o.guarded
 }
 
 // lockedRandom hands out the exchange's random numbers.
@@ -133,6 +138,7 @@ func TestSimulation(t *testing.T) {
 	for what, n := range map[string]int{
 		"crash": all.crashes, "restart": all.restarts, "fault": all.faults, "snapshot": all.snapshots, "comparison of starts": all.compared,
 		"expired payment": all.expired, "replayed request": all.replays, "unknown outcome": all.unknown, "overload": all.overloads,
+		"step-up": all.elevated, "command without its factor": all.guarded,
 	} {
 		if n == 0 && all.histories >= fixed && !t.Failed() {
 			t.Errorf("there was no %s: the simulation is too weak", what)
@@ -167,12 +173,16 @@ func simulate(t *testing.T, seed uint64) (count simCount, trace string) {
 			key[i] = byte(s.random.Uint32())
 		}
 		s.secrets = &lockedRandom{source: rand.NewChaCha8(key)}
+		var err error
+		if s.sealed, err = secondfactor.NewSecrets(key[:], s.secrets); err != nil {
+			t.Fatal(err)
+		}
 		s.passivate = []time.Duration{-1, time.Second, 20 * time.Second}[s.random.IntN(3)]
 		s.clock.Store(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro())
 		for i := range simUsers {
 			s.users = append(s.users, &simUser{wallet: fmt.Sprintf("wallet_%08d", i), states: []*simAccount{{}}})
 		}
-		err := s.start()
+		err = s.start()
 		for ; err == nil && s.count.steps < simSteps; s.count.steps++ {
 			err = s.step()
 			if reason := s.broken.Load(); reason != nil {

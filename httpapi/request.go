@@ -211,8 +211,6 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		return problem
 	case errors.As(err, &refused):
 		return problemOfAccount(refused)
-	case problemOfFactor(err) != nil:
-		return problemOfFactor(err)
 	case errors.Is(err, actors.ErrOverloaded):
 		return unavailable(1, "too many changes are waiting to be written; nothing was changed, try again")
 	case errors.Is(err, actors.ErrOutcomeUnknown):
@@ -230,6 +228,9 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 	case errors.Is(err, actors.ErrNoRate): // why is the operator's business
 		p := unavailable(10, "nobody can trade at the moment: "+actors.ErrNoRate.Error())
 		p.Code = "no_rate"
+		return p
+	}
+	if p := problemOfFactor(err); p != nil {
 		return p
 	}
 	return &Problem{Status: 500, Code: "internal", Title: "Internal error", Detail: "this request failed; the operator's log says why"}

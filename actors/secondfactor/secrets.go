@@ -32,6 +32,15 @@ type Secrets struct {
 	aead   cipher.AEAD // nil while there is no key
 }
 
+// NewSecrets returns Secrets with a key of 32 bytes that is kept by the caller.
+func NewSecrets(key []byte, random io.Reader) (*Secrets, error) {
+	aead, err := chacha20poly1305.NewX(key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSecrets, err)
+	}
+	return &Secrets{random: random, aead: aead}, nil
+}
+
 // OpenSecrets reads the key file, 32 bytes in hexadecimal. One that does not exist is an
 // error when something has to be opened; Make makes it. One that others may read is
 // refused.
