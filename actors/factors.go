@@ -28,18 +28,12 @@ type FactorConfig struct {
 // issuer is what an authenticator app shows.
 const issuer = "AITBC Exchange"
 
-// guardOf is what a command of the session is to be asked for: nothing, but of a route
-// that is guarded.
+// guardOf is what a guarded command of the session is asked for, whichever way it came.
 func (x *Exchange) guardOf(s *Session) account.Guard {
-	g := account.Guard{Session: s.hash}
-	switch {
-	case !s.Guarded:
-	case x.cfg.Factors.Required:
-		g.Asks = account.AskAll
-	default:
-		g.Asks = account.AskEnrolled
+	if x.cfg.Factors.Required {
+		return account.Guard{Session: s.hash, Asks: account.AskAll}
 	}
-	return g
+	return account.Guard{Session: s.hash, Asks: account.AskEnrolled}
 }
 
 // PasskeyID names a passkey for its user to see.

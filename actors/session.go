@@ -33,10 +33,9 @@ func newToken(id account.UserID, random io.Reader) (token string, hash account.H
 
 // Session is a request's proof of who sent it.
 type Session struct {
-	State   *account.State // of the user, when the session was checked
-	Guarded bool           // what is asked for takes a second factor
-	hash    account.Hash
-	user    *user
+	State *account.State // of the user, when the session was checked
+	hash  account.Hash
+	user  *user
 }
 
 // ID names the session.

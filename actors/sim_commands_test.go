@@ -134,7 +134,7 @@ func (s *sim) send(u *simUser, c simCommand, idem *account.Idempotency) error {
 		if session, ok = s.x.Authenticate([]byte(token.token)); !ok {
 			return fmt.Errorf("%s: a live token is refused", u.wallet)
 		}
-		c.session, session.Guarded = token.session, true
+		c.session = token.session
 	case u.shown == 0, call.background() && (s.poisoned || s.queueFull()):
 		return nil
 	}

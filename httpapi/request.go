@@ -112,7 +112,6 @@ func (r *request) authorize() error {
 		return unauthorized()
 	}
 	r.session = session
-	r.session.Guarded = r.route.access&guarded != 0
 	switch access {
 	case operatorOnly:
 		return forbidden("this is for operators")

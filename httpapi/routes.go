@@ -12,8 +12,9 @@ const (
 	ownerOrOperator                 // either of these
 	sessionOrOperator               // a live session, or an operator's key
 
-	// guarded goes with any of those with a session: what the session asks for takes a
-	// second factor. The account itself sees to that, see account.Guard.
+	// guarded goes with any of those with a session, and is for who reads the table: what
+	// the session asks for takes a second factor, and a test tries it without one. The
+	// account asks for it whatever stands here, see account.Guard.
 	guarded access = 1 << 7
 )
 
