@@ -8,10 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/aitbc/exchange/actors/keyfile"
 )
 
 // fileVersion is the format of a key file.
@@ -55,21 +54,10 @@ func (k *key) thumbprint() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// readKeys reads a key file. One that does not exist holds no key. One that others
-// may read is refused: whoever has the keys is everybody.
+// readKeys reads a key file. One that does not exist holds no key.
 func readKeys(path string) ([]key, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("key file %s has mode %04o: others may use it; want 0600, and new keys if they did", path, mode)
-	}
-	b, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
-	if err != nil {
+	b, err := keyfile.Read(path)
+	if b == nil || err != nil {
 		return nil, err
 	}
 	keys, err := decodeKeys(b)
@@ -104,35 +92,11 @@ func decodeKeys(b []byte) ([]key, error) {
 	return file.Keys, nil
 }
 
-// writeKeys puts the keys in place of what path holds: after a crash it has the old
-// keys or the new ones.
-func writeKeys(path string, keys []key) (err error) {
+// writeKeys puts the keys in place of what path holds.
+func writeKeys(path string, keys []key) error {
 	b, err := json.MarshalIndent(keyFile{fileVersion, keys}, "", "  ")
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.Write(b)
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return keyfile.Write(path, b)
 }

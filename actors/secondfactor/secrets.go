@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/aitbc/exchange/actors/keyfile"
 )
 
 // ErrSecrets is what every error about the key of secrets, or one that it does not open,
@@ -46,19 +45,12 @@ func NewSecrets(key []byte, random io.Reader) (*Secrets, error) {
 // refused.
 func OpenSecrets(path string, random io.Reader) (*Secrets, error) {
 	s := &Secrets{path: path, random: random}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := keyfile.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSecrets, err)
+	}
+	if text == nil {
 		return s, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSecrets, err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%w: key file %s has mode %04o: others may use it; want 0600", ErrSecrets, path, mode)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSecrets, err)
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) != chacha20poly1305.KeySize {
@@ -79,41 +71,12 @@ func (s *Secrets) Make() error {
 	if _, err := io.ReadFull(s.random, key); err != nil {
 		return fmt.Errorf("%w: random number for a key: %w", ErrSecrets, err)
 	}
-	if err := writeSecret(s.path, hex.AppendEncode(nil, key)); err != nil {
+	if err := keyfile.Write(s.path, append(hex.AppendEncode(nil, key), '\n')); err != nil {
 		return fmt.Errorf("%w: key file: %w", ErrSecrets, err)
 	}
 	var err error
 	s.aead, err = chacha20poly1305.NewX(key)
 	return err
-}
-
-// writeSecret makes a file that only its owner may read. After a crash it is whole or
-// not there.
-func writeSecret(path string, text []byte) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.Write(append(text, '\n'))
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func sealedFor(user [16]byte) []byte { return append([]byte{sealVersion}, user[:]...) }
@@ -123,12 +86,12 @@ func (s *Secrets) Seal(user [16]byte, secret TOTPSecret) ([]byte, error) {
 	if s.aead == nil {
 		return nil, fmt.Errorf("%w: there is no key", ErrSecrets)
 	}
-	sealed := make([]byte, 1+s.aead.NonceSize(), 1+s.aead.NonceSize()+len(secret)+s.aead.Overhead())
-	sealed[0] = sealVersion
-	if _, err := io.ReadFull(s.random, sealed[1:]); err != nil {
+	nonce := make([]byte, s.aead.NonceSize())
+	if _, err := io.ReadFull(s.random, nonce); err != nil {
 		return nil, fmt.Errorf("random number for a nonce: %w", err)
 	}
-	return s.aead.Seal(sealed, sealed[1:], secret[:], sealedFor(user)), nil
+	sealed := append([]byte{sealVersion}, nonce...)
+	return s.aead.Seal(sealed, nonce, secret[:], sealedFor(user)), nil
 }
 
 // Open returns what Seal was given.
