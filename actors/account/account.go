@@ -56,7 +56,8 @@ type State struct {
 	History  History
 	Counts   Counts
 
-	Trail *Trail // of the system account: the place in the chain; nil for all others
+	Trail  *Trail  // of the system account: the place in the chain; nil for all others
+	Outbox *Outbox // notices; nil where there never was one
 
 	Factors *Factors // nil for who has none; replaced, never written
 

@@ -106,7 +106,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Factors", "State.keys",
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Factors", "State.Outbox", "State.keys",
 				"Transaction.Detail", "Detail.Index", "Detail.Outputs":
 				continue
 			}
@@ -159,6 +159,20 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		alter(f)
 		a.Factors = f
 		check(what, a)
+	}
+	outbox := func(what string, o Outbox) {
+		t.Helper()
+		a := fresh()
+		a.Outbox = &o
+		check(what, a)
+	}
+	outbox("outbox", Outbox{Next: 3})
+	outbox("next notice", Outbox{Next: 4})
+	outbox("lost notices", Outbox{Next: 3, Lost: 1})
+	for i := range reflect.TypeFor[Notice]().NumField() {
+		n := &Notice{N: 1, Channel: ChannelWebhook, State: NoticeOpen}
+		change(t, reflect.ValueOf(n).Elem().Field(i))
+		outbox("Notice."+reflect.TypeFor[Notice]().Field(i).Name, Outbox{Next: 3, Notices: []*Notice{n}})
 	}
 	for what, c := range map[string]Command{
 		"session": login(1, start), "no session": &Logout{Session: session(0)}, "transaction": &Deposit{Amount: 1},

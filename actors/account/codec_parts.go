@@ -26,6 +26,12 @@ var parts = [...]part{
 		append: func(s *State, dst []byte) []byte { return s.Factors.append(dst) },
 		read:   func(s *State, r *reader) { s.Factors = readFactors(r) },
 	},
+	{
+		number: 4,
+		has:    func(s *State) bool { return s.Outbox != nil },
+		append: func(s *State, dst []byte) []byte { return s.Outbox.append(dst) },
+		read:   func(s *State, r *reader) { s.Outbox = readOutbox(r) },
+	},
 }
 
 // appendParts writes the parts of s: count, then for each its number, length in

@@ -74,14 +74,24 @@ func goldenStates(t testing.TB) map[string]*State {
 	do(t, a, &StepUpByRecovery{Rotation: rotation(3, 4), Code: recoveryCode(1).Hash}, start+4)
 	do(t, a, &StepUpByTOTP{Rotation: rotation(4, 5), Secret: sealed(1), Step: 9}, start+5)
 	states["factors"] = &a.State
+	a = New(testUser)
+	do(t, a, login(1, start), start)
+	for n := range 5 {
+		told(t, a, &ChangeProfile{Username: fmt.Sprint("u", n)}, start+Time(n))
+	}
+	do(t, a, &SettleNotice{N: 1, State: NoticeDelivered, Attempts: 1}, start+9)
+	do(t, a, &SettleNotice{N: 2, State: NoticeFailed, Attempts: 400, Problem: "503"}, start+10)
+	do(t, a, &SettleNotice{N: 3, State: NoticeDelivered, Attempts: 2}, start+11)
+	do(t, a, &ReplayNotice{N: 3, By: "ops"}, start+12)
+	states["outbox"] = &a.State
 	return states
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "factors": true}
+var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "factors": true, "outbox": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true, "factors": true}
+var withParts = map[string]bool{"system": true, "factors": true, "outbox": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

@@ -84,6 +84,12 @@ const (
 	kindSessionRotated   kind = 25
 	kindFactorsReset     kind = 26
 
+	// 36 to 45 are what others are told, and where users are written to.
+	kindNoticeQueued   kind = 36
+	kindNoticeSettled  kind = 37
+	kindNoticeReplayed kind = 38
+	kindNoticeLost     kind = 39
+
 	// 56 to 79 are what the chain shows of payments.
 	kindPaymentAddressed kind = 56
 	kindOutputSeen       kind = 57
@@ -135,6 +141,9 @@ func newEvent(k kind) Event {
 		return new(SessionUsed)
 	}
 	if e := newFactorEvent(k); e != nil {
+		return e
+	}
+	if e := newNoticeEvent(k); e != nil {
 		return e
 	}
 	return newChainEvent(k)

@@ -164,6 +164,9 @@ func checkInvariants(a *Account) error {
 			return fmt.Errorf("transaction %d is %s, made at %s and confirmed at %s", n, t.Status, t.CreatedAt, t.ConfirmedAt)
 		}
 	}
+	if err := checkOutbox(a.Outbox); err != nil {
+		return err
+	}
 	switch {
 	case a.Held < 0 || a.Held > a.Balance || a.Available() != a.Balance-a.Held:
 		return fmt.Errorf("balance %s, held %s, available %s", a.Balance, a.Held, a.Available())

@@ -177,6 +177,18 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindFreezeLifted: rapid.Custom(func(t *rapid.T) Event {
 		return &FreezeLifted{N: number(t), Amount: money(t), Outs: outpoints(t), By: text(t), Reason: text(t)}
 	}),
+	kindNoticeQueued: rapid.Custom(func(t *rapid.T) Event {
+		return &NoticeQueued{N: number(t), Channel: genChannel.Draw(t, "channel"), Name: text(t), Body: text(t)}
+	}),
+	kindNoticeSettled: rapid.Custom(func(t *rapid.T) Event {
+		return &NoticeSettled{N: number(t), State: NoticeState(rapid.Byte().Draw(t, "state")), Attempts: number(t), Problem: text(t)}
+	}),
+	kindNoticeReplayed: rapid.Custom(func(t *rapid.T) Event {
+		return &NoticeReplayed{N: number(t), By: text(t)}
+	}),
+	kindNoticeLost: rapid.Custom(func(t *rapid.T) Event {
+		return &NoticeLost{N: number(t), Channel: genChannel.Draw(t, "channel"), Name: text(t)}
+	}),
 	kindChainAdvanced: rapid.Custom(func(t *rapid.T) Event {
 		return &ChainAdvanced{
 			First: genHeight.Draw(t, "first"), Time: genTime.Draw(t, "time"),
@@ -187,6 +199,8 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 
 // eventKinds are the kinds that there are.
 var eventKinds = slices.Sorted(maps.Keys(genEvents))
+
+var genChannel = rapid.SampledFrom([]Channel{ChannelWebhook, ChannelMail})
 
 var genStatus = rapid.SampledFrom([]Status{Active, Inactive, Suspended})
 

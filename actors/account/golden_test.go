@@ -61,6 +61,10 @@ var goldenEvents = map[string]Event{
 	"credit_reversed":  &CreditReversed{N: 300, Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, Amount: 1000 * Unit},
 	"freeze_lifted":    &FreezeLifted{N: 300, Amount: 1000 * Unit, Outs: []Outpoint{{ChainHash{0: 0xab, 31: 0xcd}, 1}}, By: "ops", Reason: "paid again"},
 	"chain_advanced":   &ChainAdvanced{First: 849_999, Hashes: []ChainHash{{0: 0xee}, {0: 0xef}}, Time: start},
+	"notice_queued":    &NoticeQueued{N: 300, Channel: ChannelWebhook, Name: "payment.credited", Body: `{"id":"0e519a017c3e4d2b9f00112233445566-n300"}`},
+	"notice_settled":   &NoticeSettled{N: 300, State: NoticeFailed, Attempts: 400, Problem: "503 Service Unavailable"},
+	"notice_replayed":  &NoticeReplayed{N: 300, By: "ops"},
+	"notice_lost":      &NoticeLost{N: 300, Channel: ChannelMail, Name: "login"},
 	"key_used":         &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
 }
 

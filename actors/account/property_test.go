@@ -100,6 +100,11 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"ResetFactors":  send(func(*rapid.T) Command { return &ResetFactors{By: "ops", Reason: "r"} }),
 		"LiftFreeze":    send(func(t *rapid.T) Command { return &LiftFreeze{N: m.someTransaction(t), By: "ops", Reason: "r"} }),
 		"ExpirePayment": send(func(t *rapid.T) Command { return &ExpirePayment{N: m.someTransaction(t)} }),
+		"SettleNotice": send(func(t *rapid.T) Command {
+			state := rapid.SampledFrom([]NoticeState{NoticeDelivered, NoticeFailed}).Draw(t, "state")
+			return &SettleNotice{N: m.someNotice(t), State: state, Attempts: number(t), Problem: "p"}
+		}),
+		"ReplayNotice": send(func(t *rapid.T) Command { return &ReplayNotice{N: m.someNotice(t), By: "ops"} }),
 		"Share": func(*rapid.T) {
 			m.shared = append(m.shared, sharedState{m.live.State, rendering(&m.live.State)})
 			m.shared = m.shared[max(0, len(m.shared)-8):]
@@ -254,6 +259,10 @@ func (m *machine) someType(t *rapid.T) Type {
 	return rapid.SampledFrom([]Type{0, 0, 0, TypeBuy, TypeSell, TypeWithdrawal, TypeDeposit}).Draw(t, "of")
 }
 
+func (m *machine) someNotice(t *rapid.T) uint32 {
+	return rapid.Uint32Range(0, max(10, uint32(len(m.records)))).Draw(t, "notice")
+}
+
 func (m *machine) someSession(t *rapid.T) int {
 	return rapid.IntRange(max(0, m.logins-MaxSessions), m.logins).Draw(t, "session")
 }
@@ -310,6 +319,9 @@ func (m *machine) decide(t *rapid.T, c Command, idem *Idempotency) {
 	}
 	if d.Record.At != at || d.Record.Seq != m.live.Seq+1 || d.Record.User != testUser {
 		t.Fatalf("the record is %+v, want number %d at %s", d.Record, m.live.Seq+1, at)
+	}
+	if d.N != 0 { // as where a webhook is configured
+		m.live.QueueNotice(&d.Record, ChannelWebhook, "act", false, func(uint32) string { return "{}" })
 	}
 	record := reread(t, &d.Record)
 	apply(t, m.live, &d.Record)
