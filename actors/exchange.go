@@ -16,6 +16,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/actors/secondfactor"
+	"github.com/aitbc/exchange/actors/webhook"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -49,6 +50,9 @@ type Config struct {
 	Rate func() (account.Money, error)
 
 	Factors FactorConfig
+
+	// Webhook delivers notices to the operator's systems. nil: none are made.
+	Webhook *webhook.Sender
 
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
@@ -96,6 +100,7 @@ type Exchange struct {
 	payments  payments
 	snapshots snapshots
 	uses      uses
+	notices   notices
 
 	enrolments *secondfactor.Enrolments
 
@@ -142,6 +147,7 @@ func New(cfg Config) *Exchange {
 	x.snapshots.init(x)
 	x.uses.init(cfg.Terms.SessionIdle)
 	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)
+	x.notices.init(x)
 	x.calls.New = func() any { return newCall(x) }
 	return x
 }
@@ -150,6 +156,7 @@ func New(cfg Config) *Exchange {
 // journal stays the caller's to close, after the last request has been answered.
 func (x *Exchange) Close() {
 	x.uses.group.Wait()
+	x.notices.stop()
 	x.payments.stop()
 	x.passive.close()
 	x.overdue.close()

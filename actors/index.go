@@ -43,6 +43,9 @@ func (r *recovery) index() error {
 				return
 			}
 			shares[i].index(&x.directory, users[from:to])
+			if shares[i].err == nil {
+				x.notices.index(users[from:to])
+			}
 			if shares[i].err == nil && x.cfg.Chain != nil {
 				shares[i].resume = x.payments.index(users[from:to])
 			}

@@ -63,6 +63,9 @@ func (a *userActor) Receive(ctx actor.Context) {
 func (a *userActor) handle(c *call) {
 	x, acc := a.exchange, a.account
 	decision, err := acc.Decide(c.command, c.idempotency(), x.now())
+	if err == nil {
+		x.notices.queue(acc, &decision.Record)
+	}
 	c.decision, c.err = decision, err
 	if err != nil || len(decision.Record.Events) == 0 {
 		// The answer rests on changes that may not be durable yet: it waits for them.
@@ -152,6 +155,8 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 		x.credited(u, state, e)
 	case *account.RefundQueued, *account.CreditReversed, *account.FreezeLifted:
 		x.payments.alert(account.TransactionID{User: u.id}, event)
+	case *account.NoticeQueued, *account.NoticeReplayed, *account.NoticeLost:
+		x.notices.observe(u, state, event, at)
 	case *account.TxFailed:
 		t, _ := state.History.At(e.N)
 		x.closed(u, e.N, t.Type)

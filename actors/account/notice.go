@@ -199,6 +199,20 @@ func (a *Account) QueueNotice(r *Record, channel Channel, name string, full bool
 	r.Events = append(r.Events, &NoticeQueued{N: n, Channel: channel, Name: name, Body: body(n)})
 }
 
+// Preview calls fn with each event of r, which Decide has just made for a, and with the
+// state as it is after it. It changes nothing, and fn keeps nothing of the state.
+func (a *Account) Preview(r *Record, fn func(e Event, after *State)) {
+	// What is appended here lies behind the end of what others see, and the true change
+	// writes the same there.
+	ahead := &Account{State: a.State}
+	for _, e := range slices.Clone(r.Events) {
+		if err := e.apply(ahead, r.At); err != nil {
+			panic(fmt.Sprintf("account: a record that Decide made does not fit: %v", err))
+		}
+		fn(e, &ahead.State)
+	}
+}
+
 // SettleNotice says how an open notice ended. For one that is settled it changes
 // nothing, so that it may be given again.
 type SettleNotice struct {

@@ -61,6 +61,7 @@ type Queue struct {
 	mu    sync.Mutex
 	lines map[[16]byte]*line // guarded by mu; those with items
 	due   lineHeap           // guarded by mu; those with no attempt under way
+	ages  ages               // guarded by mu
 	stats Stats              // guarded by mu, as all of the lines
 }
 
@@ -120,6 +121,7 @@ func (q *Queue) Add(item Item) {
 		heap.Fix(&q.due, l.place)
 	}
 	q.stats.Open++
+	q.ages.add(item)
 	q.look()
 }
 
@@ -220,9 +222,11 @@ func (q *Queue) attempt(ctx context.Context, l *line, item Item) error {
 	switch {
 	case result.Delivered:
 		q.stats.Open--
+		q.ages.end(item)
 		q.stats.Delivered++
 	case givenUp:
 		q.stats.Open--
+		q.ages.end(item)
 		q.stats.GivenUp++
 	default:
 		// Unless a replay has come with a lower number meanwhile, it is the first again.
@@ -256,24 +260,11 @@ func (q *Queue) Stats() Stats {
 }
 
 // Oldest returns when the time of the oldest open item began, the zero time if there
-// is none. It looks at all lines.
-func (q *Queue) Oldest() (oldest time.Time) {
+// is none.
+func (q *Queue) Oldest() time.Time {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	look := func(item *Item) {
-		if oldest.IsZero() || item.OpenedAt.Before(oldest) {
-			oldest = item.OpenedAt
-		}
-	}
-	for _, l := range q.lines {
-		if l.trying != nil {
-			look(l.trying)
-		}
-		for i := range l.items {
-			look(&l.items[i])
-		}
-	}
-	return oldest
+	return q.ages.oldest()
 }
 
 // Waiting is where an open item stands.

@@ -1,7 +1,6 @@
 // Package webhook tells the operator's systems what happened, over HTTP.
 //
-// It owns the signature, the attempts and their backoff. What is to be delivered,
-// and how far it got, is in a durable outbox that its caller keeps: the actors
-// package adds to it with the event itself, and gives what is open after a restart.
-// A delivery may arrive more than once, and out of order; it has an id and a time.
+// It owns the form of a delivery, its signature, and what counts as an answer. What is
+// delivered, when, and how often it is tried, are its caller's. A delivery may arrive
+// more than once: its id and its body are the same each time.
 package webhook
