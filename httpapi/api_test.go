@@ -51,6 +51,7 @@ type apiConfig struct {
 	now          func() time.Time
 	required     bool // a second factor, of everybody
 	http         Config
+	actors       func(*actors.Config) // changes what the exchange is made of
 	notReady     bool
 }
 
@@ -93,10 +94,14 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exchange := actors.New(actors.Config{
+	made := actors.Config{
 		Journal: journal, Terms: terms, Chain: chain, Faucet: c.demo, Random: rand.Reader, Now: c.now,
 		Factors: actors.FactorConfig{Required: c.required, Secrets: secrets, Passkeys: passkeys},
-	})
+	}
+	if c.actors != nil {
+		c.actors(&made)
+	}
+	exchange := actors.New(made)
 	c.http.Exchange, c.http.Journal, c.http.Demo = exchange, journal, c.demo
 	server, err := New(c.http)
 	if err != nil {

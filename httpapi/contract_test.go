@@ -174,6 +174,9 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		r.is(status)
 	}
 	reach("POST /api/operator/transactions/{id}/lift-freeze", a.operator("POST", "/api/operator/transactions/"+id+"/lift-freeze", `{"reason":"settled"}`), 409)
+	reach("POST /api/operator/notices/{id}/replay", a.operator("POST", "/api/operator/notices/"+id[:32]+"-n1/replay", ""), 404)
+	equal(visit("POST /api/operator/notices/replay", a.operator("POST", "/api/operator/notices/replay", `{"from":"2026-01-31T12:00:00Z"}`), 202, "replayed next_cursor"), "replayed", "0")
+	visit("GET /api/operator/notices", a.operator("GET", "/api/operator/notices", ""), 200, "notices next_cursor")
 	extra := a.login("aitbc1wallet_contract")
 	reach("GET /api/users/me/sessions", u.as("GET", "/api/users/me/sessions", ""), 200)
 	reach("DELETE /api/users/me/sessions/{id}", u.as("DELETE", "/api/users/me/sessions/nonsense", ""), 404)

@@ -66,6 +66,19 @@ func newMetricSet(s *Server) *metricSet {
 	gauge("exchange_credits_reversed_total", of(func(st actors.Stats) float64 { return float64(st.Reversed) }))
 	gauge("exchange_refunds_queued_total", of(func(st actors.Stats) float64 { return float64(st.Refunds) }))
 
+	for _, channel := range []account.Channel{account.ChannelWebhook} {
+		notices := func(name string, f func(actors.NoticeStats) float64) {
+			gauge(fmt.Sprintf("exchange_notice%s{channel=%q}", name, channel), func() float64 { return f(s.exchange.NoticeStats(channel)) })
+		}
+		notices("s_open", func(st actors.NoticeStats) float64 { return float64(st.Open) })
+		notices("s_delivered_total", func(st actors.NoticeStats) float64 { return float64(st.Delivered) })
+		notices("s_failed_total", func(st actors.NoticeStats) float64 { return float64(st.GivenUp) })
+		notices("s_lost_total", func(st actors.NoticeStats) float64 { return float64(st.Lost) })
+		notices("_attempts_total", func(st actors.NoticeStats) float64 { return float64(st.Attempts) })
+		notices("_attempts_failed_total", func(st actors.NoticeStats) float64 { return float64(st.Failed) })
+		notices("_oldest_age_seconds", func(st actors.NoticeStats) float64 { return st.Oldest.Seconds() })
+	}
+
 	chain := func(f func(actors.ChainStatus) float64) func() float64 {
 		return func() float64 {
 			status, ok := s.exchange.Chain()

@@ -127,6 +127,7 @@ var statuses = map[account.Code]struct {
 	account.CodeTaken:             {fasthttp.StatusConflict, "Taken"},
 	account.CodeNoChange:          {fasthttp.StatusConflict, "No change"},
 	account.CodeTooManyOutputs:    {fasthttp.StatusConflict, "Too many outputs"},
+	account.CodeTooManyNotices:    {fasthttp.StatusConflict, "Too many notices"},
 	account.CodeUnauthenticated:   {fasthttp.StatusUnauthorized, "Not logged in"},
 	account.CodeFactorRequired:    {fasthttp.StatusForbidden, "Second factor required"},
 	account.CodeEnrolmentRequired: {fasthttp.StatusForbidden, "Second factor to be enrolled"},

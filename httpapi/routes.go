@@ -98,6 +98,9 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/operator/transactions/{id}/complete", route{"operator_complete", operatorOnly, operates, false, s.completeTransaction}},
 		{"POST", "/api/operator/transactions/{id}/fail", route{"operator_fail", operatorOnly, operates, false, s.failTransaction}},
 		{"POST", "/api/operator/transactions/{id}/lift-freeze", route{"operator_lift_freeze", operatorOnly, admin, false, s.liftFreeze}},
+		{"GET", "/api/operator/notices", route{"operator_notices", operatorOnly, reads, false, s.notices}},
+		{"POST", "/api/operator/notices/{id}/replay", route{"operator_replay_notice", operatorOnly, operates, false, s.replayNotice}},
+		{"POST", "/api/operator/notices/replay", route{"operator_replay_notices", operatorOnly, operates, false, s.replayNotices}},
 		{"POST", "/api/operator/snapshot", route{"operator_snapshot", operatorOnly, operates, false, s.takeSnapshot}},
 	}
 }

@@ -95,6 +95,9 @@ func (s *Sender) Send(ctx context.Context, d Delivery) error {
 	request.Header.Set(HeaderEvent, d.Event)
 	request.Header.Set(HeaderSignature, Sign(s.cfg.Secrets, d.Body, time.Now()))
 	response, err := s.client.Do(request)
+	if wrapped := new(url.Error); errors.As(err, &wrapped) {
+		return wrapped.Err // without the address, which may be a secret
+	}
 	if err != nil {
 		return err
 	}

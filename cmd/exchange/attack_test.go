@@ -102,6 +102,9 @@ var attackRows = []row{
 	{"POST /api/operator/transactions/{id}/complete", `{"tx_hash":7}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/fail", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/lift-freeze", `{}`, 401, 403, 403, 403, 403, 403, 400},
+	{"GET /api/operator/notices", "", 401, 403, 403, 403, 200, 200, 200},
+	{"POST /api/operator/notices/{id}/replay", "", 401, 403, 403, 403, 403, 404, 404},
+	{"POST /api/operator/notices/replay", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/snapshot", `{"all":true}`, 401, 403, 403, 403, 403, 400, 400},
 }
 

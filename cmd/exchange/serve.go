@@ -51,6 +51,7 @@ type settings struct {
 	profileListen   string
 	access          accessSettings
 	bitcoin         bitcoinSettings
+	notices         noticeSettings
 }
 
 func serveOptions(s *settings) *options {
@@ -87,6 +88,7 @@ func serveOptions(s *settings) *options {
 	o.integer(&s.snapshotBytes, "snapshot-bytes", 0, 1<<40, "bytes that the log grows by before a snapshot is taken; 0 takes none but on SIGUSR1 and for the operator")
 	o.integer(&s.segmentBytes, "segment-bytes", 1<<10, 1<<30, "size at which a file of the log ends and the next begins; the last is held in memory, and a snapshot leaves room for one on the disk")
 	s.bitcoin.addTo(o)
+	s.notices.options(o)
 	o.duration(&s.passivateAfter, "passivate-after", time.Millisecond, 24*time.Hour, "how long a user is idle before the memory to serve them is given back")
 	return o
 }
@@ -132,6 +134,9 @@ func (s *settings) check() (demo bool, err error) {
 	if err := s.bitcoin.check(s.access.bitcoinNetwork); err != nil {
 		return false, err
 	}
+	if err := s.notices.check(); err != nil {
+		return false, err
+	}
 	if s.demo == "true" && s.bitcoin.rpc != "" {
 		return false, &usageError{"-demo simulates Bitcoin: leave it out, or -bitcoin-rpc"}
 	}
@@ -173,6 +178,10 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err != nil {
 		return err
 	}
+	hook, err := s.notices.webhook(log)
+	if err != nil {
+		return err
+	}
 	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: s.data, SegmentBytes: s.segmentBytes, Logger: log})
 	if err != nil {
 		return err
@@ -203,7 +212,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
 	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors,
+		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
 	})
