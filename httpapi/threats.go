@@ -101,6 +101,17 @@ A flood, or clients that hold on to what they have [V4]:
     TestConnectionsBeyondTheLimitAreRefused, TestAFullQueueIsA503ThatChangesNothing.
   - A flood that fills the line has to be met before it gets here.
 
+Somebody tells the operator's systems what never happened, or answers in their name
+[V4, V11]:
+  - A notice is signed with a secret, together with its time, and goes to the one address
+    that was configured, over TLS beyond this machine; a redirect is not followed.
+    TestVerify, TestADeliveryArrivesSignedWithEverySecret, TestOnlySuccessIsAnAnswer,
+    TestWhereNothingMayBeSentIsRefused.
+  - A receiver that is slow, wrong or without end has its place and no more, and what it
+    has lost is sent again. TestOfAHugeAnswerLittleIsRead,
+    TestABadReceiverLosesNothingAndHoldsUpNobody, TestEveryActHasItsNoticeThroughKill9,
+    TestBeyondTheBoundNoticesAreLostAndCounted.
+
 Another service, or who steals from it, uses what a user showed it [V9]:
   - An access token is for one service and a few minutes, and opens nothing here.
     TestAnotherServiceKnowsAUserByAnAccessToken, TestForgedTokensAreRefused,
