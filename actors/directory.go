@@ -83,7 +83,7 @@ func (d *directory) byWallet(wallet string, random io.Reader) (*user, error) {
 // reserve claims an e-mail address and a username for a new user of wallet.
 func (d *directory) reserve(u *user, wallet string) (email, username string) {
 	suffix := wallet[max(0, len(wallet)-8):]
-	email = firstFree(u, d.emails, func(n string) string { return wallet + n + "@aitbc.local" })
+	email = firstFree(u, d.emails, func(n string) string { return wallet + n + account.LocalDomain })
 	username = firstFree(u, d.usernames, func(n string) string { return "user_" + suffix + n })
 	return email, username
 }

@@ -56,8 +56,9 @@ type State struct {
 	History  History
 	Counts   Counts
 
-	Trail  *Trail  // of the system account: the place in the chain; nil for all others
-	Outbox *Outbox // notices; nil where there never was one
+	Trail   *Trail   // of the system account: the place in the chain; nil for all others
+	Outbox  *Outbox  // notices; nil where there never was one
+	Contact *Contact // nil where no address was ever to be verified
 
 	Factors *Factors // nil for who has none; replaced, never written
 

@@ -87,6 +87,9 @@ func (e *SessionUsed) apply(a *Account, at Time) error {
 }
 
 func (e *ProfileChanged) apply(a *Account, _ Time) error {
+	if e.Email != a.Email {
+		a.emailChanged()
+	}
 	a.Email, a.Username = e.Email, e.Username
 	return nil
 }

@@ -106,7 +106,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Factors", "State.Outbox", "State.keys",
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Factors", "State.Outbox", "State.Contact", "State.keys",
 				"Transaction.Detail", "Detail.Index", "Detail.Outputs":
 				continue
 			}
@@ -173,6 +173,21 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		n := &Notice{N: 1, Channel: ChannelWebhook, State: NoticeOpen}
 		change(t, reflect.ValueOf(n).Elem().Field(i))
 		outbox("Notice."+reflect.TypeFor[Notice]().Field(i).Name, Outbox{Next: 3, Notices: []*Notice{n}})
+	}
+	contact := func(what string, c Contact) {
+		t.Helper()
+		a := fresh()
+		a.Contact = &c
+		check(what, a)
+	}
+	contact("contact", Contact{})
+	contact("Contact.Codes", Contact{Codes: []Time{1}})
+	for i := range reflect.TypeFor[Contact]().NumField() {
+		if name := reflect.TypeFor[Contact]().Field(i).Name; name != "Codes" {
+			c := Contact{}
+			change(t, reflect.ValueOf(&c).Elem().Field(i))
+			contact("Contact."+name, c)
+		}
 	}
 	for what, c := range map[string]Command{
 		"session": login(1, start), "no session": &Logout{Session: session(0)}, "transaction": &Deposit{Amount: 1},

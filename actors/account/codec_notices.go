@@ -13,6 +13,12 @@ func newNoticeEvent(k kind) Event {
 		return new(NoticeReplayed)
 	case kindNoticeLost:
 		return new(NoticeLost)
+	case kindEmailCodeSent:
+		return new(EmailCodeSent)
+	case kindEmailCodeMissed:
+		return new(EmailCodeMissed)
+	case kindEmailVerified:
+		return new(EmailVerified)
 	}
 	return nil
 }

@@ -32,6 +32,12 @@ var parts = [...]part{
 		append: func(s *State, dst []byte) []byte { return s.Outbox.append(dst) },
 		read:   func(s *State, r *reader) { s.Outbox = readOutbox(r) },
 	},
+	{
+		number: 5,
+		has:    func(s *State) bool { return s.Contact != nil },
+		append: func(s *State, dst []byte) []byte { return s.Contact.append(dst) },
+		read:   func(s *State, r *reader) { s.Contact = readContact(r) },
+	},
 }
 
 // appendParts writes the parts of s: count, then for each its number, length in

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -84,14 +85,30 @@ func goldenStates(t testing.TB) map[string]*State {
 	do(t, a, &SettleNotice{N: 3, State: NoticeDelivered, Attempts: 2}, start+11)
 	do(t, a, &ReplayNotice{N: 3, By: "ops"}, start+12)
 	states["outbox"] = &a.State
+
+	a = New(testUser)
+	do(t, a, login(1, start), start)
+	do(t, a, &ChangeProfile{Email: "zoë@example.org"}, start)
+	do(t, a, &SendEmailCode{Code: session(1), Lifetime: time.Hour}, start)
+	do(t, a, &ConfirmEmail{Code: session(1)}, start+1)
+	states["verified"] = &a.State
+
+	a = New(testUser)
+	do(t, a, login(1, start), start)
+	do(t, a, &ChangeProfile{Email: "zoë@example.org"}, start)
+	do(t, a, &SendEmailCode{Code: session(1), Lifetime: time.Hour}, start)
+	do(t, a, &ConfirmEmail{Code: session(2)}, start+1)
+	do(t, a, &SendEmailCode{Code: session(1), Lifetime: time.Hour}, start.Add(EmailCodePause))
+	do(t, a, &ConfirmEmail{Code: session(2)}, start.Add(EmailCodePause))
+	states["unverified"] = &a.State
 	return states
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "factors": true, "outbox": true}
+var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true, "factors": true, "outbox": true}
+var withParts = map[string]bool{"system": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

@@ -85,10 +85,13 @@ const (
 	kindFactorsReset     kind = 26
 
 	// 36 to 45 are what others are told, and where users are written to.
-	kindNoticeQueued   kind = 36
-	kindNoticeSettled  kind = 37
-	kindNoticeReplayed kind = 38
-	kindNoticeLost     kind = 39
+	kindNoticeQueued    kind = 36
+	kindNoticeSettled   kind = 37
+	kindNoticeReplayed  kind = 38
+	kindNoticeLost      kind = 39
+	kindEmailCodeSent   kind = 40
+	kindEmailCodeMissed kind = 41
+	kindEmailVerified   kind = 42
 
 	// 56 to 79 are what the chain shows of payments.
 	kindPaymentAddressed kind = 56

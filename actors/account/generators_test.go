@@ -189,6 +189,13 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindNoticeLost: rapid.Custom(func(t *rapid.T) Event {
 		return &NoticeLost{N: number(t), Channel: genChannel.Draw(t, "channel"), Name: text(t)}
 	}),
+	kindEmailCodeSent: rapid.Custom(func(t *rapid.T) Event {
+		return &EmailCodeSent{Email: text(t), Code: genHash.Draw(t, "code"), ExpiresAt: genTime.Draw(t, "expires")}
+	}),
+	kindEmailCodeMissed: rapid.Just[Event](&EmailCodeMissed{}),
+	kindEmailVerified: rapid.Custom(func(t *rapid.T) Event {
+		return &EmailVerified{Email: text(t)}
+	}),
 	kindChainAdvanced: rapid.Custom(func(t *rapid.T) Event {
 		return &ChainAdvanced{
 			First: genHeight.Draw(t, "first"), Time: genTime.Draw(t, "time"),

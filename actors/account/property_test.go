@@ -100,6 +100,8 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"ResetFactors":  send(func(*rapid.T) Command { return &ResetFactors{By: "ops", Reason: "r"} }),
 		"LiftFreeze":    send(func(t *rapid.T) Command { return &LiftFreeze{N: m.someTransaction(t), By: "ops", Reason: "r"} }),
 		"ExpirePayment": send(func(t *rapid.T) Command { return &ExpirePayment{N: m.someTransaction(t)} }),
+		"SendEmailCode": send(func(t *rapid.T) Command { return &SendEmailCode{Code: someCode(t), Lifetime: time.Hour} }),
+		"ConfirmEmail":  send(func(t *rapid.T) Command { return &ConfirmEmail{Code: someCode(t)} }),
 		"SettleNotice": send(func(t *rapid.T) Command {
 			state := rapid.SampledFrom([]NoticeState{NoticeDelivered, NoticeFailed}).Draw(t, "state")
 			return &SettleNotice{N: m.someNotice(t), State: state, Attempts: number(t), Problem: "p"}
@@ -258,6 +260,8 @@ func (m *machine) pending() (numbers []uint32) {
 func (m *machine) someType(t *rapid.T) Type {
 	return rapid.SampledFrom([]Type{0, 0, 0, TypeBuy, TypeSell, TypeWithdrawal, TypeDeposit}).Draw(t, "of")
 }
+
+func someCode(t *rapid.T) Hash { return Hash{rapid.ByteRange(1, 2).Draw(t, "code")} }
 
 func (m *machine) someNotice(t *rapid.T) uint32 {
 	return rapid.Uint32Range(0, max(10, uint32(len(m.records)))).Draw(t, "notice")
