@@ -17,34 +17,34 @@ type Kind string
 // The kinds of message. Each has a file in templates: its subject, an empty line and
 // its text.
 const (
-	VerifyAddress     Kind = "verify-address"     // Link
+	VerifyAddress     Kind = "verify-address"     // Code, Until
+	AddressChanged    Kind = "address-changed"    // to the address before
 	NewLogin          Kind = "new-login"          // Client
-	Withdrawal        Kind = "withdrawal"         // Amount, To
+	PayoutRequested   Kind = "payout-requested"   // What, Amount, To
+	PayoutCompleted   Kind = "payout-completed"   // What, Amount, To
 	AddressAdded      Kind = "address-added"      // To, Until
-	FactorChanged     Kind = "factor-changed"     // Change
-	RecoveryRequested Kind = "recovery-requested" // Until, Link
+	FactorChanged     Kind = "factor-changed"     // What
+	RecoveryRequested Kind = "recovery-requested" // Until, Code
 )
 
 // Fields are what a message's text is filled in with.
 type Fields struct {
 	Username string
 	At       time.Time
-	Client   string    // the address and program of who did it
+	Client   string    // the address of who did it, "" if it is not known
+	What     string    // what happened, such as "withdrawal" or "a passkey was added"
 	Amount   string    // with its unit
 	To       string    // where money goes
-	Change   string    // what changed, such as "a passkey was added"
-	Link     string    // to confirm or stop it
-	Until    time.Time // when it takes effect
+	Code     string    // to confirm or stop it
+	Until    time.Time // when it takes effect, or ends
 }
 
 // Message is one message to one user.
 type Message struct {
-	ID      string // unique for all time; becomes the Message-ID
-	To      string // an address alone, without a name
-	Kind    Kind
-	Fields  Fields
-	Created time.Time
-	Tries   int // so far
+	ID     string // unique for all time; becomes the Message-ID
+	To     string // an address alone, without a name
+	Kind   Kind
+	Fields Fields
 }
 
 // Limits of a message.
@@ -63,12 +63,13 @@ var templates = template.Must(template.New("").Option("missingkey=error").Funcs(
 // ErrMessage is what an error of Render wraps: the message can never be sent.
 var ErrMessage = errors.New("not a message that can be sent")
 
-// Render returns the subject and the text. exchange is the exchange's name.
-func (m *Message) Render(exchange string) (subject, text string, err error) {
+// Render returns the subject and the text. exchange is the exchange's name, and site
+// where its users reach it.
+func (m *Message) Render(exchange, site string) (subject, text string, err error) {
 	if err := CheckAddress(m.To); err != nil {
 		return "", "", fmt.Errorf("%w: %v", ErrMessage, err)
 	}
-	for _, s := range []string{exchange, m.ID, m.Fields.Username, m.Fields.Client, m.Fields.Amount, m.Fields.To, m.Fields.Change, m.Fields.Link} {
+	for _, s := range []string{exchange, site, m.ID, m.Fields.Username, m.Fields.Client, m.Fields.What, m.Fields.Amount, m.Fields.To, m.Fields.Code} {
 		if len(s) > maxField || !isLine(s) {
 			return "", "", fmt.Errorf("%w: a field is over %d bytes, or not one line of UTF-8", ErrMessage, maxField)
 		}
@@ -76,8 +77,8 @@ func (m *Message) Render(exchange string) (subject, text string, err error) {
 	var b strings.Builder
 	err = templates.ExecuteTemplate(&b, string(m.Kind)+".txt", struct {
 		Fields
-		Exchange string
-	}{m.Fields, exchange})
+		Exchange, Site string
+	}{m.Fields, exchange, site})
 	if err != nil {
 		return "", "", fmt.Errorf("%w: %v", ErrMessage, err)
 	}

@@ -34,6 +34,7 @@ type SenderConfig struct {
 	Password string
 	From     string        // our address
 	Exchange string        // our name
+	Site     string        // where users reach us
 	TLS      *tls.Config   // default: the system's authorities, TLS 1.2 or later
 	Timeout  time.Duration // of a message, from the connection on; default 30 s
 	Now      func() time.Time
@@ -90,7 +91,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 // Send sends one message. What can never succeed is an ErrRejected or ErrMessage; any
 // other error may go away.
 func (s *Sender) Send(ctx context.Context, m *Message) error {
-	subject, text, err := m.Render(s.cfg.Exchange)
+	subject, text, err := m.Render(s.cfg.Exchange, s.cfg.Site)
 	if err != nil {
 		return err
 	}

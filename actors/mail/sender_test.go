@@ -151,7 +151,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 func newSender(t *testing.T, s *server, secure Security, change ...func(*SenderConfig)) *Sender {
 	t.Helper()
 	cfg := SenderConfig{Host: "127.0.0.1", Port: s.port, Security: secure, Username: "exchange", Password: "secret",
-		From: "no-reply@exchange.example", Exchange: "AITBC Börse", TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12},
+		From: "no-reply@exchange.example", Exchange: "AITBC Börse", Site: "https://exchange.example/?a=1&b=2", TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12},
 		Timeout: 20 * time.Second, Now: func() time.Time { return noon }}
 	if s.noAuth {
 		cfg.Username = ""
@@ -167,16 +167,16 @@ func newSender(t *testing.T, s *server, secure Security, change ...func(*SenderC
 }
 
 func message(kind Kind) *Message {
-	return &Message{ID: "018f6f1e-1", To: "anna@mail.example", Kind: kind, Created: noon, Fields: Fields{
-		Username: "Änne", At: noon, Client: "192.0.2.1", Amount: "1.5 AITBC", To: "aitbc_1", Change: "a passkey was added",
-		Link: "https://exchange.example/x?a=1&b=2", Until: noon.Add(48 * time.Hour)}}
+	return &Message{ID: "018f6f1e-1", To: "anna@mail.example", Kind: kind, Fields: Fields{
+		Username: "Änne", At: noon, Client: "192.0.2.1", What: "withdrawal", Amount: "1.5 AITBC", To: "aitbc_1",
+		Code: "7KQ2M-9DXW4", Until: noon.Add(48 * time.Hour)}}
 }
 
 func TestAMessageArrivesOverEveryKindOfConnection(t *testing.T) {
 	for _, secure := range []Security{StartTLS, TLS, Clear} {
 		t.Run(string(secure), func(t *testing.T) {
 			s := serve(t, secure)
-			if err := newSender(t, s, secure).Send(t.Context(), message(Withdrawal)); err != nil {
+			if err := newSender(t, s, secure).Send(t.Context(), message(PayoutRequested)); err != nil {
 				t.Fatal(err)
 			}
 			if len(s.messages()) != 1 {
@@ -187,14 +187,14 @@ func TestAMessageArrivesOverEveryKindOfConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
-			if err != nil || subject != "AITBC Börse: withdrawal of 1.5 AITBC" {
+			if err != nil || subject != "AITBC Börse: withdrawal of 1.5 AITBC was asked for" {
 				t.Errorf("subject %q, %v", subject, err)
 			}
 			body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{"Hello Änne,", "25 November 2026, 12:00 UTC", "aitbc_1", "https://exchange.example/x?a=1&b=2"} {
+			for _, want := range []string{"Hello Änne,", "25 November 2026, 12:00 UTC", "aitbc_1", "https://exchange.example/?a=1&b=2"} {
 				if !strings.Contains(string(body), want) {
 					t.Errorf("the text lacks %q:\n%s", want, body)
 				}
