@@ -10,6 +10,11 @@ import (
 // wallet is canonical (see CanonicalWallet). The token is returned once and not
 // kept.
 func (x *Exchange) Login(wallet string) (state *account.State, token string, err error) {
+	return x.LoginFrom(wallet, "")
+}
+
+// LoginFrom is Login, and says the address that it came from, as far as it is known.
+func (x *Exchange) LoginFrom(wallet, client string) (state *account.State, token string, err error) {
 	u, err := x.directory.byWallet(wallet, x.cfg.Random)
 	if err != nil {
 		return nil, "", err
@@ -18,7 +23,7 @@ func (x *Exchange) Login(wallet string) (state *account.State, token string, err
 	if err != nil {
 		return nil, "", err
 	}
-	login := &account.Login{Session: hash, ExpiresAt: x.now().Add(x.cfg.Terms.SessionLifetime)}
+	login := &account.Login{Session: hash, ExpiresAt: x.now().Add(x.cfg.Terms.SessionLifetime), Client: client}
 	if n := u.reserved.Load(); n != nil {
 		login.Wallet, login.Email, login.Username = n.wallet, n.email, n.username
 	}

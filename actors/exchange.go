@@ -15,6 +15,7 @@ import (
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
+	"github.com/aitbc/exchange/actors/mail"
 	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/actors/webhook"
 	"github.com/aitbc/exchange/persistence"
@@ -53,6 +54,9 @@ type Config struct {
 
 	// Webhook delivers notices to the operator's systems. nil: none are made.
 	Webhook *webhook.Sender
+
+	// Mail writes to users whose e-mail address is verified. nil: nobody is written to.
+	Mail *mail.Sender
 
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
@@ -103,6 +107,7 @@ type Exchange struct {
 	notices   notices
 
 	enrolments *secondfactor.Enrolments
+	codes      chan struct{} // a place for each code that is under way to the mail server
 
 	created createdUsers
 	cursor  *user // the system account, which no directory has
@@ -148,6 +153,7 @@ func New(cfg Config) *Exchange {
 	x.uses.init(cfg.Terms.SessionIdle)
 	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)
 	x.notices.init(x)
+	x.codes = make(chan struct{}, maxCodesAtOnce)
 	x.calls.New = func() any { return newCall(x) }
 	return x
 }

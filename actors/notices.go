@@ -15,7 +15,7 @@ import (
 	"github.com/aitbc/exchange/actors/webhook"
 )
 
-// MaxOpenNotices is how many notices of all accounts may be open. Of one more only its
+// MaxOpenNotices is how many notices of all accounts may be open by one channel. Of one more only its
 // number is kept: it is lost, logged and counted.
 const MaxOpenNotices = 1_000_000
 
@@ -50,6 +50,11 @@ func (s *notices) init(x *Exchange) {
 			return delivery.Result{Delivered: err == nil, Problem: problemText(err)}
 		})
 	}
+	if sender := x.cfg.Mail; sender != nil {
+		s.add(account.ChannelMail, mailRule, func(ctx context.Context, id account.NoticeID, n *account.Notice) delivery.Result {
+			return sendMail(ctx, sender, id, n)
+		})
+	}
 }
 
 func (s *notices) add(number account.Channel, cfg delivery.Config, send func(context.Context, account.NoticeID, *account.Notice) delivery.Result) {
@@ -73,22 +78,32 @@ func problemText(err error) string {
 	return strings.ToValidUTF8(text[:min(most, len(text))], "")
 }
 
-// queue adds to r, which was just decided for acc, what others are to be told of it.
-// Its actor calls it.
-func (s *notices) queue(acc *account.Account, r *account.Record) {
-	c := s.channels[account.ChannelWebhook]
-	if c == nil || !slices.ContainsFunc(r.Events, isTold) {
+// queue adds to r, which acc has just made of a command, what others are to be told of
+// it. Its actor calls it.
+func (s *notices) queue(acc *account.Account, r *account.Record, command account.Command) {
+	hook, mailer, to := s.channels[account.ChannelWebhook], s.channels[account.ChannelMail], acc.VerifiedEmail()
+	if hook == nil && (mailer == nil || to == "") {
+		return
+	}
+	told := func(e account.Event) bool { return hook != nil && isTold(e) }
+	mailed := func(e account.Event) bool { return mailer != nil && to != "" && isMailed(e) }
+	if !slices.ContainsFunc(r.Events, func(e account.Event) bool { return told(e) || mailed(e) }) {
 		return
 	}
 	acc.Preview(r, func(e account.Event, after *account.State) {
-		if !isTold(e) {
-			return
+		if told(e) {
+			b := s.exchange.noticeOf(e, after)
+			acc.QueueNotice(r, account.ChannelWebhook, b.Event, hook.isFull(), func(n uint32) string { return b.text(acc.ID, n, r.At) })
 		}
-		b := s.exchange.noticeOf(e, after)
-		full := c.queue.Stats().Open >= MaxOpenNotices
-		acc.QueueNotice(r, account.ChannelWebhook, b.Event, full, func(n uint32) string { return b.text(acc.ID, n, r.At) })
+		if mailed(e) {
+			if kind, b, ok := mailOf(e, command, to, after); ok {
+				acc.QueueNotice(r, account.ChannelMail, string(kind), mailer.isFull(), b.text)
+			}
+		}
 	})
 }
+
+func (c *channel) isFull() bool { return c.queue.Stats().Open >= MaxOpenNotices }
 
 // index takes up the open notices of users, for several parts of them at once.
 func (s *notices) index(users []*user) {

@@ -64,7 +64,7 @@ func (a *userActor) handle(c *call) {
 	x, acc := a.exchange, a.account
 	decision, err := acc.Decide(c.command, c.idempotency(), x.now())
 	if err == nil {
-		x.notices.queue(acc, &decision.Record)
+		x.notices.queue(acc, &decision.Record, c.command)
 	}
 	c.decision, c.err = decision, err
 	if err != nil || len(decision.Record.Events) == 0 {

@@ -59,6 +59,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	equal(me, "created_at", login.text("created_at"))
 	changed := visit("PATCH /api/users/me", u.as("PATCH", "/api/users/me", `{"email":"me@example.com","username":"me-1"}`), 200, profileNames)
 	equal(changed, "email", "me@example.com")
+	equal(visit("GET /api/users/me/email", u.as("GET", "/api/users/me/email", ""), 200, "email verified verified_at"), "verified", "false")
 
 	deposit := visit("POST /api/users/{id}/deposits", u.as("POST", path+"/deposits", `{"amount":10000.12345678}`), 201, transaction)
 	equal(deposit, "status", "completed")
@@ -174,6 +175,8 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		r.is(status)
 	}
 	reach("POST /api/operator/transactions/{id}/lift-freeze", a.operator("POST", "/api/operator/transactions/"+id+"/lift-freeze", `{"reason":"settled"}`), 409)
+	reach("POST /api/users/me/email/verify", u.as("POST", "/api/users/me/email/verify", ""), 404)
+	reach("POST /api/users/me/email/verify/confirm", u.as("POST", "/api/users/me/email/verify/confirm", `{"code":"x"}`), 400)
 	reach("POST /api/operator/notices/{id}/replay", a.operator("POST", "/api/operator/notices/"+id[:32]+"-n1/replay", ""), 404)
 	equal(visit("POST /api/operator/notices/replay", a.operator("POST", "/api/operator/notices/replay", `{"from":"2026-01-31T12:00:00Z"}`), 202, "replayed next_cursor"), "replayed", "0")
 	visit("GET /api/operator/notices", a.operator("GET", "/api/operator/notices", ""), 200, "notices next_cursor")

@@ -92,6 +92,14 @@ func (r *request) client() netip.Addr {
 	return remote
 }
 
+// clientText is a client's address for a person to read, "" if it is not known.
+func clientText(client netip.Addr) string {
+	if !client.IsValid() {
+		return ""
+	}
+	return client.Unmap().WithZone("").String()
+}
+
 // walletKey is the key of a wallet's account, which may not exist yet.
 func walletKey(wallet string) throttle.Key {
 	sum := sha256.Sum256([]byte(wallet))

@@ -109,7 +109,7 @@ func (s *Server) login(r *request) error {
 		return p
 	}
 	r.giveLogin()
-	state, token, err := s.exchange.Login(wallet)
+	state, token, err := s.exchange.LoginFrom(wallet, clientText(r.client()))
 	if err != nil {
 		return err
 	}

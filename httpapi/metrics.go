@@ -66,7 +66,7 @@ func newMetricSet(s *Server) *metricSet {
 	gauge("exchange_credits_reversed_total", of(func(st actors.Stats) float64 { return float64(st.Reversed) }))
 	gauge("exchange_refunds_queued_total", of(func(st actors.Stats) float64 { return float64(st.Refunds) }))
 
-	for _, channel := range []account.Channel{account.ChannelWebhook} {
+	for _, channel := range []account.Channel{account.ChannelWebhook, account.ChannelMail} {
 		notices := func(name string, f func(actors.NoticeStats) float64) {
 			gauge(fmt.Sprintf("exchange_notice%s{channel=%q}", name, channel), func() float64 { return f(s.exchange.NoticeStats(channel)) })
 		}

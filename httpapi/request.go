@@ -216,6 +216,12 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		p := unavailable(1, "the outcome is unknown: the change may or may not have been made. Send the request again with the same Idempotency-Key, or look at the history first")
 		p.Code = "outcome_unknown"
 		return p
+	case errors.Is(err, actors.ErrMailOff):
+		return notFound("this exchange sends no e-mail")
+	case errors.Is(err, actors.ErrMailDown):
+		p := unavailable(60, "the message could not be sent; check the address, or try again later")
+		p.Code = "mail_down"
+		return p
 	case errors.Is(err, actors.ErrPaymentsOff):
 		p := unavailable(0, "this exchange takes no payments: "+err.Error())
 		p.Code = "payments_off"

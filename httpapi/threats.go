@@ -54,6 +54,11 @@ A thief has a session's token [V7]:
     TestWrongFactorsAreFewAndLockNobodyOut.
   - A passkey signs for this origin and a challenge of this session, once, on its user's
     device. TestWhatIsWrongWithAnAssertionIsRefused.
+  - Where there is a mail server, a user with a verified address is written to of logins,
+    withdrawals and sales, and at the address before when it is changed; an address is
+    verified by a code of few tries. TestAUserIsWrittenToOfWhatAThiefWouldDo,
+    TestAUserIsWrittenToThroughKill9, TestOfManyGuessesAtOnceFewCount,
+    TestACodeHoldsForItsAddressItsTimeAndFewTries.
 
 A user reaches for what is another's [V8]:
   - Whose something is is compared with the session's user, and what is another's is
@@ -91,8 +96,9 @@ A client sends what two programs read in two ways, or what breaks one [V1, V4]:
     TestABodyOver64KiBIsTooLarge, TestAHeaderOver8KiBIsTooLarge,
     TestAPathIsTakenAsItCame, TestNestedOrBrokenTextIsRefusedUnread,
     TestABodyIsOneKnownObjectAndNothingElse.
-  - Nothing of a request becomes a header, a line of the log or a formula.
-    TestNothingOfARequestBecomesAHeaderOrALineOfTheLog, TestNoCellIsTakenForAFormula.
+  - Nothing of a request becomes a header, of mail too, a line of the log or a formula.
+    TestNothingOfARequestBecomesAHeaderOrALineOfTheLog, TestNoCellIsTakenForAFormula,
+    TestAValueCantBecomeAHeaderOrAnotherRecipient.
 
 A flood, or clients that hold on to what they have [V4]:
   - Connections, streams, queues and phases of a connection are bounded; slow and idle
@@ -126,10 +132,10 @@ Another service, or who steals from it, uses what a user showed it [V9]:
     no address book, no daily limit, no four eyes.
   - Who can write to the log's files can make history. The checks of verify find damage,
     not a forger who computes them anew; the audit chain is not kept yet.
-  - Nobody is told by e-mail of a login or a withdrawal.
   - A user who takes a name learns whether another has it. An e-mail address is made of the
     wallet's until it is changed, so that tells whether a wallet has an account, as often
     as the limits let one user ask.
+  - Who gave no e-mail address, or did not verify it, is told of nothing.
   - Wallets that are programs on a chain (EIP-1271) can't log in.
   - A restart forgets the limits' counts, and the nonces that were given out.
   - Of the data directory only the secrets of authenticator apps are encrypted, with a key

@@ -25,6 +25,7 @@ type Login struct {
 	Username  string
 	Session   Hash
 	ExpiresAt Time
+	Client    string // the address that it came from, for the notice of it; "" where it is not known
 }
 
 // Logout ends the session.

@@ -211,8 +211,12 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err != nil {
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
+	mailer, err := s.notices.mail(origins[0], log)
+	if err != nil {
+		return errors.Join(err, listener.Close(), journal.Close())
+	}
 	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook,
+		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
 	})

@@ -1,0 +1,89 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/delivery"
+	"github.com/aitbc/exchange/actors/mail"
+)
+
+// The rule by which mail is tried again: after a day it is of no use.
+var mailRule = delivery.Config{Retry: time.Minute, MaxRetry: time.Hour, GiveUp: 24 * time.Hour, Parallel: 4}
+
+// mailBody is the body of a notice to a user: what its message is filled in with. It
+// holds the address, which may be another when the message is sent.
+type mailBody struct {
+	To       string `json:"to"`
+	Username string `json:"username"`
+	Client   string `json:"client,omitzero"`
+	What     string `json:"what,omitzero"`
+	Amount   string `json:"amount,omitzero"`
+	Address  string `json:"address,omitzero"` // where money goes
+}
+
+// text is the body of a notice. Its number is the notice's own matter.
+func (b mailBody) text(uint32) string {
+	text, err := json.Marshal(&b)
+	if err != nil {
+		panic(err) // strings that came in as UTF-8
+	}
+	return string(text)
+}
+
+// isMailed reports whether a user is written to because of e.
+func isMailed(e account.Event) bool {
+	switch e.(type) {
+	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged:
+		return true
+	}
+	return false
+}
+
+// mailOf returns what a user is written because of e, which command came to; false
+// where there is nothing to write. to is the address that was verified before.
+func mailOf(e account.Event, command account.Command, to string, state *account.State) (kind mail.Kind, b mailBody, ok bool) {
+	b = mailBody{To: to, Username: state.Username}
+	n := state.History.Len()
+	switch e := e.(type) {
+	case *account.LoggedIn:
+		if login, is := command.(*account.Login); is {
+			b.Client = login.Client
+		}
+		return mail.NewLogin, b, true
+	case *account.ProfileChanged:
+		return mail.AddressChanged, b, state.VerifiedEmail() != to
+	case *account.WithdrawalRequested, *account.SaleRequested:
+		kind = mail.PayoutRequested
+	case *account.TxCompleted:
+		kind, n = mail.PayoutCompleted, e.N
+	default:
+		panic(fmt.Sprintf("actors: there is nothing to write of a %T", e))
+	}
+	t, _ := state.History.At(n)
+	if t.Type == account.TypeBuy {
+		return kind, b, false
+	}
+	b.What, b.Amount, b.Address = nouns[t.Type], t.Amount.String()+" AITBC", t.Detail.To
+	return kind, b, true
+}
+
+// sendMail sends a notice of the mail channel once.
+func sendMail(ctx context.Context, sender *mail.Sender, id account.NoticeID, n *account.Notice) delivery.Result {
+	var b mailBody
+	if err := json.Unmarshal([]byte(n.Body), &b); err != nil {
+		return delivery.Result{Final: true, Problem: problemText(err)}
+	}
+	err := sender.Send(ctx, &mail.Message{ID: id.String(), To: b.To, Kind: mail.Kind(n.Name), Fields: mail.Fields{
+		Username: b.Username, At: n.At.Std(), Client: b.Client, What: b.What, Amount: b.Amount, To: b.Address,
+	}})
+	return delivery.Result{
+		Delivered: err == nil, Problem: problemText(err),
+		Final: errors.Is(err, mail.ErrRejected) || errors.Is(err, mail.ErrMessage),
+	}
+}
