@@ -62,22 +62,22 @@ func (a *userActor) Receive(ctx actor.Context) {
 
 func (a *userActor) handle(c *call) {
 	x, acc := a.exchange, a.account
-	decision, err := acc.Decide(c.command, c.idempotency(), x.now())
-	if err == nil {
-		x.notices.queue(acc, &decision.Record, c.command)
+	c.decision, c.err = acc.Decide(c.command, c.idempotency(), x.now())
+	record := &c.decision.Record
+	if c.err == nil {
+		x.notices.queue(acc, record, c.command)
 	}
-	c.decision, c.err = decision, err
-	if err != nil || len(decision.Record.Events) == 0 {
+	if c.err != nil || len(record.Events) == 0 {
 		// The answer rests on changes that may not be durable yet: it waits for them.
 		x.cfg.Journal.Barrier(c)
 		return
 	}
-	c.encoded = decision.Record.Append(c.encoded[:0])
+	c.encoded = record.Append(c.encoded[:0])
 	if err := x.cfg.Journal.Reserve(len(c.encoded)); err != nil {
 		c.fail(err)
 		return
 	}
-	if err := acc.Apply(&decision.Record); err != nil {
+	if err := acc.Apply(record); err != nil {
 		panic(err)
 	}
 	state := acc.State

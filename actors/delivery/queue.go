@@ -249,7 +249,7 @@ func (q *Queue) backoff(attempt uint32) time.Duration {
 	if attempt < 32 && q.cfg.Retry<<(attempt-1) > 0 {
 		d = min(d, q.cfg.Retry<<(attempt-1))
 	}
-	return d - rand.N(d/2+1)
+	return d - rand.N(d/2+1) // #nosec G404 -- it spreads retries, and keeps nothing secret
 }
 
 // Stats returns the gauges and counters of this moment.

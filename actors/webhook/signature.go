@@ -62,9 +62,7 @@ func Verify(secret []byte, body, header string, now time.Time, tolerance time.Du
 
 func mac(secret []byte, seconds, body string) []byte {
 	h := hmac.New(sha256.New, secret)
-	io.WriteString(h, seconds)
-	h.Write([]byte{'.'})
-	io.WriteString(h, body)
+	h.Write([]byte(seconds + "." + body))
 	return h.Sum(nil)
 }
 
