@@ -39,16 +39,45 @@ func (b mailBody) text(uint32) string {
 // isMailed reports whether a user is written to because of e.
 func isMailed(e account.Event) bool {
 	switch e.(type) {
-	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged:
+	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged,
+		*account.TOTPEnrolled, *account.TOTPRemoved, *account.PasskeyAdded, *account.PasskeyRemoved,
+		*account.RecoveryCodesSet, *account.RecoveryCodeUsed, *account.FactorsReset:
 		return true
 	}
 	return false
 }
 
+// factorChange says what e did to a user's factors, "" if that was something else.
+func factorChange(e account.Event) string {
+	switch e := e.(type) {
+	case *account.TOTPEnrolled:
+		return "an authenticator app was enrolled"
+	case *account.TOTPRemoved:
+		return "the authenticator app was removed"
+	case *account.PasskeyAdded:
+		return "the passkey \"" + e.Name + "\" was added"
+	case *account.PasskeyRemoved:
+		return "a passkey was removed"
+	case *account.RecoveryCodesSet:
+		return "new recovery codes were made"
+	case *account.RecoveryCodeUsed:
+		return "a recovery code was used"
+	case *account.FactorsReset:
+		return "all second factors were removed"
+	}
+	return ""
+}
+
 // mailOf returns what a user is written because of e, which command came to; false
-// where there is nothing to write. to is the address that was verified before.
-func mailOf(e account.Event, command account.Command, to string, state *account.State) (kind mail.Kind, b mailBody, ok bool) {
-	b = mailBody{To: to, Username: state.Username}
+// where there is nothing to write. before is the account's state before the command,
+// and state the one after e.
+func mailOf(e account.Event, command account.Command, before, state *account.State) (kind mail.Kind, b mailBody, ok bool) {
+	b = mailBody{To: before.VerifiedEmail(), Username: state.Username}
+	if b.What = factorChange(e); b.What != "" {
+		// With the first factor come the first codes, which are no news of their own.
+		_, codes := e.(*account.RecoveryCodesSet)
+		return mail.FactorChanged, b, !codes || before.Factors != nil
+	}
 	n := state.History.Len()
 	switch e := e.(type) {
 	case *account.LoggedIn:
@@ -57,7 +86,7 @@ func mailOf(e account.Event, command account.Command, to string, state *account.
 		}
 		return mail.NewLogin, b, true
 	case *account.ProfileChanged:
-		return mail.AddressChanged, b, state.VerifiedEmail() != to
+		return mail.AddressChanged, b, state.VerifiedEmail() != b.To
 	case *account.WithdrawalRequested, *account.SaleRequested:
 		kind = mail.PayoutRequested
 	case *account.TxCompleted:

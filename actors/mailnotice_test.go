@@ -1,8 +1,10 @@
 package actors_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,6 +16,8 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/mail"
 	"github.com/aitbc/exchange/actors/mail/mailtest"
+	"github.com/aitbc/exchange/actors/secondfactor"
+	"github.com/aitbc/exchange/actors/secondfactor/factortest"
 )
 
 const (
@@ -260,5 +264,57 @@ func TestMailOutlivesAServerThatIsDownAndAStop(t *testing.T) {
 	}
 	if n := w.state(s.UserID()).Outbox.Notice(5); n == nil || n.State != account.NoticeFailed || !strings.Contains(n.Problem, "no such user") {
 		t.Errorf("%+v", n)
+	}
+}
+
+// withSecrets lets users enrol authenticator apps.
+func withSecrets(t *testing.T) func(*setup) {
+	t.Helper()
+	secrets, err := secondfactor.OpenSecrets(filepath.Join(t.TempDir(), "secrets.key"), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := secrets.Make(); err != nil {
+		t.Fatal(err)
+	}
+	return func(s *setup) { s.actors.Factors.Secrets = secrets }
+}
+
+// enrolled enrols an authenticator app, and returns the session that goes on.
+func (w *world) enrolled(s *actors.Session) *actors.Session {
+	w.t.Helper()
+	secret, _, err := w.BeginTOTP(s)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	rotated, err := w.ConfirmTOTP(s, factortest.Code(w.t, secret, time.Now()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.session(rotated.Token)
+}
+
+func TestAUserIsWrittenToWhenTheirFactorsChange(t *testing.T) {
+	server := mailtest.Start(t, mailtest.Clear)
+	w := start(t, &memoryLog{}, mailing(t, server), withSecrets(t))
+	s, _ := w.login("aitbc1wallet_a")
+	w.verify(s, server, anna)
+	s = w.enrolled(s)
+	if _, err := w.NewRecoveryCodes(s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.RemoveTOTP(s); err != nil {
+		t.Fatal(err)
+	}
+	w.mailed()
+	messages := server.Messages()[1:]
+	want := []string{"AITBC: an authenticator app was enrolled", "AITBC: new recovery codes were made", "AITBC: the authenticator app was removed"}
+	if len(messages) != len(want) {
+		t.Fatalf("%d messages, want %d", len(messages), len(want))
+	}
+	for i, m := range messages {
+		if m.Subject != want[i] || m.To != anna {
+			t.Errorf("message %d is %q to %s", i+1, m.Subject, m.To)
+		}
 	}
 }

@@ -96,7 +96,7 @@ func (s *notices) queue(acc *account.Account, r *account.Record, command account
 			acc.QueueNotice(r, account.ChannelWebhook, b.Event, hook.isFull(), func(n uint32) string { return b.text(acc.ID, n, r.At) })
 		}
 		if mailed(e) {
-			if kind, b, ok := mailOf(e, command, to, after); ok {
+			if kind, b, ok := mailOf(e, command, &acc.State, after); ok {
 				acc.QueueNotice(r, account.ChannelMail, string(kind), mailer.isFull(), b.text)
 			}
 		}

@@ -55,8 +55,8 @@ A thief has a session's token [V7]:
   - A passkey signs for this origin and a challenge of this session, once, on its user's
     device. TestWhatIsWrongWithAnAssertionIsRefused.
   - Where there is a mail server, a user with a verified address is written to of logins,
-    withdrawals and sales, and at the address before when it is changed; an address is
-    verified by a code of few tries. TestAUserIsWrittenToOfWhatAThiefWouldDo,
+    withdrawals, sales and changes of the factors, and at the address before when it is
+    changed; an address is verified by a code of few tries. TestAUserIsWrittenToOfWhatAThiefWouldDo,
     TestAUserIsWrittenToThroughKill9, TestOfManyGuessesAtOnceFewCount,
     TestACodeHoldsForItsAddressItsTimeAndFewTries.
 

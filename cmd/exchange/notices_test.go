@@ -102,27 +102,38 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.bodies[n.ID] = string(body)
 	h.mu.Unlock()
-	seen := &statusSeen{w, 200}
-	if h.handle != nil {
-		h.handle(seen, r, n)
-	}
-	if seen.status == 200 {
+	answer := &statusSeen{ResponseWriter: w, good: func() {
 		h.mu.Lock()
+		defer h.mu.Unlock()
 		h.good[n.ID]++
 		h.order = append(h.order, n)
-		h.mu.Unlock()
+	}}
+	if h.handle != nil {
+		h.handle(answer, r, n)
 	}
+	answer.WriteHeader(200)
 }
 
-// statusSeen remembers the status of an answer.
+// statusSeen calls good before the first byte of a good answer is sent.
 type statusSeen struct {
 	http.ResponseWriter
-	status int
+	good func()
+	sent bool
 }
 
 func (s *statusSeen) WriteHeader(status int) {
-	s.status = status
+	if s.sent {
+		return
+	}
+	if s.sent = true; status == 200 {
+		s.good()
+	}
 	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *statusSeen) Write(b []byte) (int, error) {
+	s.WriteHeader(200)
+	return s.ResponseWriter.Write(b)
 }
 
 // has counts those that were taken.
