@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -37,7 +39,11 @@ func (l *memoryLog) events(t *testing.T, user account.UserID) (events []account.
 
 func TestEveryOperatorActionIsAnEventWithWhoAndWhy(t *testing.T) {
 	log := &memoryLog{}
-	w := start(t, log, withChain(&quietChain{}))
+	sealed, err := secondfactor.NewSecrets(make([]byte, 32), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := start(t, log, withChain(&quietChain{}), func(s *setup) { s.actors.Factors.Secrets = sealed })
 	s := w.funded("aitbc1wallet_watched", 1000*account.Unit)
 	id := s.UserID()
 	withdrawal := func() account.TransactionID {
@@ -52,6 +58,9 @@ func TestEveryOperatorActionIsAnEventWithWhoAndWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	good, bad, payment := withdrawal(), withdrawal(), w.buy(s, 1000*account.Unit)
+	if _, err := enrolApp(w.Exchange, s, &simApp{begun: account.TimeOf(time.Now())}); err != nil {
+		t.Fatal(err)
+	}
 	for i, c := range []struct {
 		do   func() (actors.Receipt, error)
 		want account.Event
@@ -74,6 +83,8 @@ func TestEveryOperatorActionIsAnEventWithWhoAndWhy(t *testing.T) {
 			&account.StatusChanged{Status: account.Suspended, By: "otto", Reason: "fraud"}},
 		{func() (actors.Receipt, error) { return w.SetStatus(id, account.Active, "olga", "cleared") },
 			&account.StatusChanged{Status: account.Active, By: "olga", Reason: "cleared"}},
+		{func() (actors.Receipt, error) { return w.ResetFactors(id, "anna", "lost the phone") },
+			&account.FactorsReset{By: "anna", Reason: "lost the phone"}},
 	} {
 		if _, err := c.do(); err != nil {
 			t.Fatalf("action %d: %v", i, err)

@@ -117,7 +117,8 @@ func (c *Rotation) mayChange(a *Account, at Time) *Error {
 }
 
 // changed are the events of a change of the factors. The user's other sessions end with
-// it: if one is a thief's, this is the moment at which its owner sees to that.
+// it: if one is a thief's, this is the moment at which its owner sees to that. OWASP ASVS
+// 5.0 (7.4.3) asks to offer it; here it is done unasked.
 func (c *Rotation) changed(a *Account, events ...Event) []Event {
 	if len(a.Sessions) > 1 {
 		events = append(events, &OtherSessionsEnded{Session: c.Session})

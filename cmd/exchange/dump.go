@@ -118,7 +118,7 @@ func (d *dumper) accounts(l *ledger) error {
 		line := object{
 			{"user_id", id}, {"seq", s.Seq}, {"wallet", s.Wallet}, {"address", id.Address()}, {"email", s.Email}, {"username", s.Username},
 			{"status", s.Status}, {"created_at", s.CreatedAt}, {"last_login", s.LastLogin}, {"updated_at", s.UpdatedAt},
-			{"balance", s.Balance}, {"held", s.Held}, {"sessions", len(s.Sessions)}, {"transaction_count", s.History.Len()},
+			{"balance", s.Balance}, {"held", s.Held}, {"sessions", len(s.Sessions)}, {"second_factors", s.Factors.Kinds().Names()}, {"transaction_count", s.History.Len()},
 		}
 		if d.history {
 			list := []object{}
