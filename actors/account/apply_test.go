@@ -106,8 +106,8 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Factors", "State.Outbox", "State.Contact", "State.keys",
-				"Transaction.Detail", "Detail.Index", "Detail.Outputs":
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Payouts", "State.Outgoing", "State.Factors", "State.Outbox", "State.Contact", "State.keys",
+				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs":
 				continue
 			}
 			a := fresh()
@@ -189,6 +189,32 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 			contact("Contact."+name, c)
 		}
 	}
+	paying := func(a *Account) *Payout {
+		a.Payouts = &Payouts{List: []*Payout{{Sales: []TransactionID{{}}, Coins: []PayoutCoin{{}}, Unsigned: []byte{1}, Tx: []byte{2}}}}
+		return a.Payouts.List[0]
+	}
+	each("Payout", func(a *Account) any { return paying(a) }, inPlace)
+	each("PayoutCoin", func(a *Account) any { return &paying(a).Coins[0] }, inPlace)
+	going := func(a *Account) *Outgoing {
+		a.Outgoing = &Outgoing{Claims: []Claim{{}}, Refunds: []Refund{{}}}
+		return a.Outgoing
+	}
+	each("Claim", func(a *Account) any { return &going(a).Claims[0] }, inPlace)
+	each("Refund", func(a *Account) any { return &going(a).Refunds[0] }, inPlace)
+	for what, alter := range map[string]func(*Account){
+		"sale's user":     func(a *Account) { paying(a).Sales[0].User[0]++ },
+		"sale's number":   func(a *Account) { paying(a).Sales[0].N++ },
+		"coin":            func(a *Account) { paying(a).Coins[0].Out.Index++ },
+		"second payout":   func(a *Account) { p := paying(a); a.Payouts.List = append(a.Payouts.List, p) },
+		"refunded output": func(a *Account) { going(a).Refunds[0].Out.Index++ },
+		"no refund":       func(a *Account) { going(a).Refunds = nil },
+		"no claim":        func(a *Account) { going(a).Claims = nil },
+		"no transaction":  func(a *Account) { paying(a).Unsigned = nil },
+	} {
+		a := fresh()
+		alter(a)
+		check(what, a)
+	}
 	for what, c := range map[string]Command{
 		"session": login(1, start), "no session": &Logout{Session: session(0)}, "transaction": &Deposit{Amount: 1},
 	} {
@@ -229,6 +255,8 @@ func change(t *testing.T, field reflect.Value) {
 		field.SetString(field.String() + "x")
 	case reflect.Bool:
 		field.SetBool(!field.Bool())
+	case reflect.Slice:
+		field.Set(reflect.Append(field, reflect.ValueOf(byte(9))))
 	case reflect.Array:
 		field.Index(0).SetUint(field.Index(0).Uint() + 1)
 	default:

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// newChainEvent is newEvent for the kinds from 56 on.
+// newChainEvent is newEvent for the kinds from 56 to 64.
 func newChainEvent(k kind) Event {
 	switch k {
 	case kindPaymentAddressed:

@@ -38,6 +38,18 @@ var parts = [...]part{
 		append: func(s *State, dst []byte) []byte { return s.Contact.append(dst) },
 		read:   func(s *State, r *reader) { s.Contact = readContact(r) },
 	},
+	{
+		number: 6,
+		has:    func(s *State) bool { return s.Payouts != nil },
+		append: func(s *State, dst []byte) []byte { return s.Payouts.append(dst) },
+		read:   func(s *State, r *reader) { s.Payouts = readPayouts(r) },
+	},
+	{
+		number: 7,
+		has:    func(s *State) bool { return s.Outgoing != nil },
+		append: func(s *State, dst []byte) []byte { return s.Outgoing.append(dst) },
+		read:   func(s *State, r *reader) { s.Outgoing = readOutgoing(r) },
+	},
 }
 
 // appendParts writes the parts of s: count, then for each its number, length in

@@ -101,14 +101,34 @@ func goldenStates(t testing.TB) map[string]*State {
 	do(t, a, &SendEmailCode{Code: session(1), Lifetime: time.Hour}, start.Add(EmailCodePause))
 	do(t, a, &ConfirmEmail{Code: session(2)}, start.Add(EmailCodePause))
 	states["unverified"] = &a.State
+
+	a = New(SystemID)
+	do(t, a, &ExportPayout{goldenPayout}, start)
+	do(t, a, &SignPayout{Number: 1, Tx: []byte{2, 0, 0, 0, 1}}, start+1)
+	do(t, a, &MinePayout{TxID: goldenPayout.TxID, Height: 7, Block: ChainHash{2}}, start+2)
+	do(t, a, &ConfirmPayout{Number: 1}, start+3)
+	second := goldenPayout
+	second.TxID, second.Coins, second.Sales = ChainHash{9}, []PayoutCoin{{Out: outB, BTC: 1}}, []TransactionID{{testUser, 9}}
+	do(t, a, &ExportPayout{second}, start+4)
+	do(t, a, &CancelPayout{Number: 2, By: "ops", Reason: "no signer"}, start+5)
+	states["payouts"] = &a.State
+
+	a = opened(t, 5*Unit)
+	n = do(t, a, &CreatePayment{Amount: Unit, BTC: 100, Address: "bc1q", Lifetime: 1e9}, start)
+	do(t, a, &SeeOutput{N: n, Out: outA, BTC: 120, At: start}, start)
+	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 20}, start)
+	do(t, a, &SettleRefund{N: n, Out: outA, TxHash: "ab", By: "ops", Reason: "sent back"}, start+1)
+	n = do(t, a, &Sell{Amount: Unit, BTC: 100, Address: "bc1q"}, start+1)
+	do(t, a, &ClaimSale{N: n, Payout: 300}, start+1)
+	states["outgoing"] = &a.State
 	return states
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
+var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
+var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

@@ -44,7 +44,7 @@ func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, erro
 // opens reports whether c may be an account's first command.
 func opens(c Command) bool {
 	switch c.(type) {
-	case *Login, *AdvanceChain:
+	case *Login, *AdvanceChain, *ExportPayout:
 		return true
 	}
 	return false
@@ -215,6 +215,9 @@ func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if err := a.unclaimed(c.N); err != nil {
+		return nil, 0, err
+	}
 	if t.Type == TypeBuy {
 		if err := a.canGrow(t.Amount); err != nil {
 			return nil, 0, err
@@ -228,6 +231,9 @@ func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 
 func (c *Fail) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if _, err := a.open(c.N, c.Of); err != nil {
+		return nil, 0, err
+	}
+	if err := a.unclaimed(c.N); err != nil {
 		return nil, 0, err
 	}
 	return []Event{&TxFailed{N: c.N, By: c.By, Reason: c.Reason}}, c.N, nil

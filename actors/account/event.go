@@ -93,7 +93,18 @@ const (
 	kindEmailCodeMissed kind = 41
 	kindEmailVerified   kind = 42
 
-	// 56 to 79 are what the chain shows of payments.
+	// What is paid out.
+	kindPayoutExported  kind = 46
+	kindPayoutSigned    kind = 47
+	kindPayoutMined     kind = 48
+	kindPayoutUnmined   kind = 49
+	kindPayoutConfirmed kind = 50
+	kindPayoutCancelled kind = 51
+	kindSaleClaimed     kind = 52
+	kindSaleFreed       kind = 53
+	kindRefundSettled   kind = 65
+
+	// 56 to 64 are what the chain shows of payments.
 	kindPaymentAddressed kind = 56
 	kindOutputSeen       kind = 57
 	kindOutputConfirmed  kind = 58
@@ -147,6 +158,9 @@ func newEvent(k kind) Event {
 		return e
 	}
 	if e := newNoticeEvent(k); e != nil {
+		return e
+	}
+	if e := newPayoutEvent(k); e != nil {
 		return e
 	}
 	return newChainEvent(k)

@@ -167,6 +167,19 @@ func checkInvariants(a *Account) error {
 	if err := checkOutbox(a.Outbox); err != nil {
 		return err
 	}
+	if a.Outgoing != nil {
+		for _, c := range a.Outgoing.Claims {
+			if t, ok := a.History.At(c.N); !ok || t.Type != TypeSell || c.Payout == 0 {
+				return fmt.Errorf("payout %d has transaction %d, %+v", c.Payout, c.N, t)
+			}
+		}
+		for _, r := range a.Outgoing.Refunds {
+			t, _ := a.History.At(r.N)
+			if i := outputOf(t.detail().Outputs, r.Out); i < 0 || a.RefundDue(r.N, &t.Detail.Outputs[i]) < 0 {
+				return fmt.Errorf("more was sent back of %s than was due: %+v", r.Out, r)
+			}
+		}
+	}
 	switch {
 	case a.Held < 0 || a.Held > a.Balance || a.Available() != a.Balance-a.Held:
 		return fmt.Errorf("balance %s, held %s, available %s", a.Balance, a.Held, a.Available())

@@ -202,7 +202,42 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 			Hashes: rapid.SliceOfN(genChainHash, 1, 5).Draw(t, "hashes"),
 		}
 	}),
+	kindPayoutExported: rapid.Custom(func(t *rapid.T) Event {
+		at := genTime.Draw(t, "at")
+		return &PayoutExported{Payout: Payout{
+			Number: number(t), Sales: rapid.SliceOfN(genTransactionID, 1, 3).Draw(t, "sales"), Coins: rapid.SliceOfN(genPayoutCoin, 1, 3).Draw(t, "coins"),
+			Fee: money(t), Change: money(t), ChangeIndex: number(t), TxID: genChainHash.Draw(t, "txid"),
+			Unsigned: rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "tx"), ExportedAt: at, ChangedAt: at, By: text(t),
+		}}
+	}),
+	kindPayoutSigned: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutSigned{Number: number(t), Tx: rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "tx"), By: text(t)}
+	}),
+	kindPayoutMined: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutMined{Number: number(t), Height: genHeight.Draw(t, "height"), Block: genChainHash.Draw(t, "block")}
+	}),
+	kindPayoutUnmined: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutUnmined{Number: number(t), Height: genHeight.Draw(t, "height")}
+	}),
+	kindPayoutConfirmed: rapid.Custom(func(t *rapid.T) Event { return &PayoutConfirmed{Number: number(t)} }),
+	kindPayoutCancelled: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutCancelled{Number: number(t), SpentBy: genChainHash.Draw(t, "spent by"), By: text(t), Reason: text(t)}
+	}),
+	kindSaleClaimed: rapid.Custom(func(t *rapid.T) Event { return &SaleClaimed{N: number(t), Payout: number(t)} }),
+	kindSaleFreed:   rapid.Custom(func(t *rapid.T) Event { return &SaleFreed{N: number(t)} }),
+	kindRefundSettled: rapid.Custom(func(t *rapid.T) Event {
+		return &RefundSettled{N: number(t), Out: genOutpoint.Draw(t, "out"), BTC: money(t), TxHash: text(t), By: text(t), Reason: text(t)}
+	}),
 }
+
+var (
+	genTransactionID = rapid.Custom(func(t *rapid.T) TransactionID {
+		return TransactionID{genUserID.Draw(t, "user"), number(t)}
+	})
+	genPayoutCoin = rapid.Custom(func(t *rapid.T) PayoutCoin {
+		return PayoutCoin{Out: genOutpoint.Draw(t, "out"), BTC: money(t), Change: rapid.Bool().Draw(t, "change"), Index: number(t)}
+	})
+)
 
 // eventKinds are the kinds that there are.
 var eventKinds = slices.Sorted(maps.Keys(genEvents))

@@ -68,7 +68,22 @@ var goldenEvents = map[string]Event{
 	"email_code_sent":   &EmailCodeSent{Email: "zoë@example.org", Code: session(3), ExpiresAt: start + 1_800_000_000},
 	"email_code_missed": &EmailCodeMissed{},
 	"email_verified":    &EmailVerified{Email: "zoë@example.org"},
+	"payout_exported":   &PayoutExported{Payout: goldenPayout},
+	"payout_signed":     &PayoutSigned{Number: 300, Tx: []byte{2, 0, 0, 0, 1}, By: "ops"},
+	"payout_mined":      &PayoutMined{Number: 300, Height: 850_000, Block: ChainHash{0: 0xef}},
+	"payout_unmined":    &PayoutUnmined{Number: 300, Height: 850_000},
+	"payout_confirmed":  &PayoutConfirmed{Number: 300},
+	"payout_cancelled":  &PayoutCancelled{Number: 300, SpentBy: ChainHash{0: 0xab}, By: "ops", Reason: "the signer is lost"},
+	"sale_claimed":      &SaleClaimed{N: 300, Payout: 7},
+	"sale_freed":        &SaleFreed{N: 300},
+	"refund_settled":    &RefundSettled{N: 300, Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, BTC: 5000, TxHash: strings.Repeat("4a5e1e4baab89f3a", 4), By: "ops", Reason: "sent back"},
 	"key_used":          &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
+}
+
+var goldenPayout = Payout{
+	Number: 300, Sales: []TransactionID{{testUser, 7}, {testUser, 300}},
+	Coins: []PayoutCoin{{Out: Outpoint{ChainHash{0: 0xab}, 1}, BTC: 100_5000, Index: 300}, {Out: Outpoint{ChainHash{0: 0xac}, 2}, BTC: 7000, Change: true, Index: 1}},
+	Fee:   1500, Change: 400, ChangeIndex: 299, TxID: ChainHash{0: 0xef}, Unsigned: []byte{2, 0, 0, 0, 0}, ExportedAt: start, ChangedAt: start, By: "ops",
 }
 
 // goldenHistory is a life of an account, record by record.

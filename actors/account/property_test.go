@@ -98,6 +98,18 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"StepUp":        send(m.stepUp),
 		"ChangeFactors": send(m.changeFactors),
 		"ResetFactors":  send(func(*rapid.T) Command { return &ResetFactors{By: "ops", Reason: "r"} }),
+		"SettleRefund": send(func(t *rapid.T) Command {
+			return &SettleRefund{N: m.someTransaction(t), Out: someOut(t), TxHash: "ab", By: "ops", Reason: "r"}
+		}),
+		"ClaimSale": send(func(t *rapid.T) Command {
+			return &ClaimSale{N: m.someTransaction(t), Payout: rapid.Uint32Range(1, 2).Draw(t, "payout")}
+		}),
+		"FreeSale": send(func(t *rapid.T) Command {
+			return &FreeSale{N: m.someTransaction(t), Payout: rapid.Uint32Range(1, 2).Draw(t, "payout")}
+		}),
+		"PaySale": send(func(t *rapid.T) Command {
+			return &PaySale{N: m.someTransaction(t), Payout: rapid.Uint32Range(1, 2).Draw(t, "payout"), TxHash: "ab", Confirmations: 1}
+		}),
 		"LiftFreeze":    send(func(t *rapid.T) Command { return &LiftFreeze{N: m.someTransaction(t), By: "ops", Reason: "r"} }),
 		"ExpirePayment": send(func(t *rapid.T) Command { return &ExpirePayment{N: m.someTransaction(t)} }),
 		"SendEmailCode": send(func(t *rapid.T) Command { return &SendEmailCode{Code: someCode(t), Lifetime: time.Hour} }),
