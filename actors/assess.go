@@ -76,7 +76,13 @@ func settlement(n uint32, t *account.Transaction, a *bitcoin.Assessment) (comman
 	}
 	for _, r := range a.Refunds {
 		out := account.Outpoint{TxID: account.ChainHash(r.Out.Hash), Index: r.Out.Index}
-		commands = append(commands, &account.QueueRefund{N: n, Out: out, BTC: r.BTC})
+		refund := &account.QueueRefund{N: n, Out: out, BTC: r.BTC}
+		for i := range t.Detail.Outputs {
+			if o := &t.Detail.Outputs[i]; o.Out == out {
+				refund.Before = o.Refunded
+			}
+		}
+		commands = append(commands, refund)
 	}
 	if t.Status == account.Pending && a.Final && a.Credit == 0 {
 		commands = append(commands, &account.ExpirePayment{N: n})

@@ -171,6 +171,17 @@ func TestWhatIsPaidTooMuchGoesBack(t *testing.T) {
 	}
 }
 
+func TestWhatIsPaidTooMuchGoesBackOnce(t *testing.T) {
+	p := newPaidWorld(t)
+	id := p.buy(p.s, thousand)
+	out := p.output(id, 1, price+7)
+	p.chain.tell(t, &bitcoin.Seen{Output: out}) // from now on each block looks at it
+	p.chain.tell(t, &bitcoin.InBlock{Output: out, Block: ref(100), Time: time.Now()}, &bitcoin.Tip{Block: ref(100)}, &bitcoin.Tip{Block: ref(101)})
+	if v := p.is(id, bitcoin.PaymentOverpaid, thousand); v.Refund != 7 {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestTwoOutputsAddUp(t *testing.T) {
 	p := newPaidWorld(t)
 	id := p.buy(p.s, thousand)

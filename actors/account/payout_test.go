@@ -112,7 +112,7 @@ func TestARefundIsSettledOnce(t *testing.T) {
 	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 30}, start)
 	do(t, a, settle, start)
 	refused(t, a, settle, nil, start, CodeNoChange)
-	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 20}, start) // more of the same output
+	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 20, Before: 30}, start) // more of the same output
 	o := transaction(t, a, n).Detail.Outputs[0]
 	if due := a.RefundDue(n, &o); due != 20 {
 		t.Errorf("%d are due", due)

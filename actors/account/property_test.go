@@ -93,7 +93,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"ReverseCredit": m.reverseCredit,
 		"QueueRefund": send(func(t *rapid.T) Command {
 			n := m.someTransaction(t)
-			return &QueueRefund{N: n, Out: someOut(t), BTC: Money(rapid.Int64Range(0, 120).Draw(t, "btc"))}
+			return &QueueRefund{N: n, Out: someOut(t), BTC: Money(rapid.Int64Range(0, 120).Draw(t, "btc")), Before: m.refunded(t, n)}
 		}),
 		"StepUp":        send(m.stepUp),
 		"ChangeFactors": send(m.changeFactors),
@@ -221,6 +221,17 @@ func (m *machine) reverseCredit(t *rapid.T) {
 		}
 	}
 	m.decide(t, &SettlePayment{N: n, Due: m.someDue(t, n), Outs: m.present(n)}, nil)
+}
+
+// refunded draws what may have been refunded of payment n.
+func (m *machine) refunded(t *rapid.T, n uint32) Money {
+	amounts := []Money{0}
+	if tx, _ := m.live.History.At(n); tx.Detail != nil {
+		for _, o := range tx.Detail.Outputs {
+			amounts = append(amounts, o.Refunded)
+		}
+	}
+	return rapid.SampledFrom(amounts).Draw(t, "before")
 }
 
 // someDue draws what may be due for payment n.

@@ -46,11 +46,13 @@ type SettlePayment struct {
 	Outs []Outpoint
 }
 
-// QueueRefund puts a part of an output into the refund queue.
+// QueueRefund puts a part of an output into the refund queue, beside Before, which
+// was there when that was found to be due: what is found twice is queued once.
 type QueueRefund struct {
-	N   uint32
-	Out Outpoint
-	BTC Money // satoshi
+	N      uint32
+	Out    Outpoint
+	BTC    Money // satoshi
+	Before Money
 }
 
 // LiftFreeze is the operator's: what was frozen for payment N is free again.
@@ -162,7 +164,7 @@ func (c *QueueRefund) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	}
 	outputs := t.detail().Outputs
 	i := outputOf(outputs, c.Out)
-	if i < 0 || c.BTC <= 0 || c.BTC > outputs[i].BTC-outputs[i].Refunded {
+	if i < 0 || c.BTC <= 0 || c.Before != outputs[i].Refunded || c.BTC > outputs[i].BTC-outputs[i].Refunded {
 		return nil, 0, refuse(CodeNoChange, "there are no %s BTC of output %s to refund", c.BTC, c.Out)
 	}
 	return []Event{&RefundQueued{N: c.N, Out: c.Out, BTC: c.BTC}}, c.N, nil

@@ -143,8 +143,9 @@ func TestARefundIsQueuedOnceOfWhatThereIs(t *testing.T) {
 	refused(t, a, &QueueRefund{N: n, Out: outA, BTC: 1}, nil, start, CodeNoChange)
 	do(t, a, &ConfirmOutput{N: n, Out: outA, BTC: 60, Height: 5, At: start}, start)
 	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 50}, start)
-	refused(t, a, &QueueRefund{N: n, Out: outA, BTC: 50}, nil, start, CodeNoChange)
-	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 10}, start)
+	refused(t, a, &QueueRefund{N: n, Out: outA, BTC: 51, Before: 50}, nil, start, CodeNoChange)
+	refused(t, a, &QueueRefund{N: n, Out: outA, BTC: 10}, nil, start, CodeNoChange) // it was found due twice
+	do(t, a, &QueueRefund{N: n, Out: outA, BTC: 10, Before: 50}, start)
 	if o := transaction(t, a, n).Detail.Outputs[0]; o.Refunded != 60 {
 		t.Errorf("the output is %+v", o)
 	}
