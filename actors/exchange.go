@@ -102,6 +102,7 @@ type Exchange struct {
 	open      openTransactions
 	market    market
 	payments  payments
+	refunds   refundQueue
 	snapshots snapshots
 	uses      uses
 	notices   notices
@@ -149,6 +150,7 @@ func New(cfg Config) *Exchange {
 	x.open.init()
 	x.market.init()
 	x.payments.init(x)
+	x.refunds.init()
 	x.snapshots.init(x)
 	x.uses.init(cfg.Terms.SessionIdle)
 	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)
@@ -221,6 +223,7 @@ type Stats struct {
 	Watchers     int    // of any user
 	Reversed     uint64 // credits that the chain took back since the start
 	Refunds      uint64 // queued since the start
+	RefundsDue   int    // waiting to be sent back
 }
 
 // Stats returns the counters and gauges of this moment.
@@ -237,6 +240,7 @@ func (x *Exchange) Stats() Stats {
 		Watchers:     int(x.watchers.Load()),
 		Reversed:     x.payments.frozen.Load(),
 		Refunds:      x.payments.refunds.Load(),
+		RefundsDue:   x.refunds.due(),
 	}
 }
 

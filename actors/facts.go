@@ -24,7 +24,7 @@ const maxAtOnce = 4096
 const retryAfter = 100 * time.Millisecond
 
 // index returns what the chain has to know of users' payments, and notes their
-// addresses. Recovery calls it for several parts of the users at once.
+// addresses and refunds. Recovery calls it for several parts of the users at once.
 func (p *payments) index(users []*user) (r Resume) {
 	for _, u := range users {
 		state := u.durable.Load()
@@ -39,15 +39,19 @@ func (p *payments) index(users []*user) (r Resume) {
 				r.NextIndex = max(r.NextIndex, d.Index+1)
 			}
 			for i := range d.Outputs {
+				o := &d.Outputs[i]
+				if o.Refunded > 0 {
+					p.exchange.refunds.note(state, n, o)
+				}
 				// A simulated output is in no real chain.
-				if o := &d.Outputs[i]; !o.Gone && d.Derived != p.isSimulated() {
+				if !o.Gone && d.Derived != p.isSimulated() {
 					r.Outputs = append(r.Outputs, bitcoin.InBlock{
 						Output: bitcoin.Output{Out: wireOut(o.Out), BTC: o.BTC, Address: d.To},
 						Block:  bitcoin.Ref{Height: o.Height, Hash: [32]byte(o.Block)},
 					})
 				}
 			}
-			if len(d.Outputs) > 0 { // whether the next block changes it, is found out at once
+			if len(d.Outputs) > 0 && p.exchange.cfg.Chain != nil { // whether the next block changes it, is found out at once
 				p.remember(account.TransactionID{User: u.id, N: n}, true)
 			}
 		}

@@ -45,8 +45,6 @@ func (r *recovery) index() error {
 			shares[i].index(&x.directory, users[from:to])
 			if shares[i].err == nil {
 				x.notices.index(users[from:to])
-			}
-			if shares[i].err == nil && x.cfg.Chain != nil {
 				shares[i].resume = x.payments.index(users[from:to])
 			}
 		}()

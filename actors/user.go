@@ -153,7 +153,12 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 		x.closed(u, e.N, t.Type)
 	case *account.PaymentCredited:
 		x.credited(u, state, e)
-	case *account.RefundQueued, *account.CreditReversed, *account.FreezeLifted:
+	case *account.RefundQueued:
+		x.refunds.noteOut(state, e.N, e.Out)
+		x.payments.alert(account.TransactionID{User: u.id}, event)
+	case *account.RefundSettled:
+		x.refunds.noteOut(state, e.N, e.Out)
+	case *account.CreditReversed, *account.FreezeLifted:
 		x.payments.alert(account.TransactionID{User: u.id}, event)
 	case *account.NoticeQueued, *account.NoticeReplayed, *account.NoticeLost:
 		x.notices.observe(u, state, event, at)

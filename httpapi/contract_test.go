@@ -174,6 +174,8 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		delete(left, pattern)
 		r.is(status)
 	}
+	visit("GET /api/operator/refunds", a.operator("GET", "/api/operator/refunds", ""), 200, "refunds total next_cursor")
+	reach("POST /api/operator/refunds/{id}/{outpoint}/settle", a.operator("POST", "/api/operator/refunds/"+id+"/"+someHash+":0/settle", `{"reason":"sent back"}`), 404)
 	reach("POST /api/operator/transactions/{id}/lift-freeze", a.operator("POST", "/api/operator/transactions/"+id+"/lift-freeze", `{"reason":"settled"}`), 409)
 	reach("POST /api/users/me/email/verify", u.as("POST", "/api/users/me/email/verify", ""), 404)
 	reach("POST /api/users/me/email/verify/confirm", u.as("POST", "/api/users/me/email/verify/confirm", `{"code":"x"}`), 400)

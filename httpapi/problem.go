@@ -131,6 +131,8 @@ var statuses = map[account.Code]struct {
 	account.CodeTooManyEmails:     {fasthttp.StatusTooManyRequests, "Too many codes"},
 	account.CodeWrongCode:         {fasthttp.StatusBadRequest, "Wrong code"},
 	account.CodeTooManyNotices:    {fasthttp.StatusConflict, "Too many notices"},
+	account.CodeInPayout:          {fasthttp.StatusConflict, "In a payout"},
+	account.CodePayoutState:       {fasthttp.StatusConflict, "Not possible for this payout"},
 	account.CodeUnauthenticated:   {fasthttp.StatusUnauthorized, "Not logged in"},
 	account.CodeFactorRequired:    {fasthttp.StatusForbidden, "Second factor required"},
 	account.CodeEnrolmentRequired: {fasthttp.StatusForbidden, "Second factor to be enrolled"},

@@ -104,6 +104,8 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/api/operator/notices", route{"operator_notices", operatorOnly, reads, false, s.notices}},
 		{"POST", "/api/operator/notices/{id}/replay", route{"operator_replay_notice", operatorOnly, operates, false, s.replayNotice}},
 		{"POST", "/api/operator/notices/replay", route{"operator_replay_notices", operatorOnly, operates, false, s.replayNotices}},
+		{"GET", "/api/operator/refunds", route{"operator_refunds", operatorOnly, reads, false, s.operatorRefunds}},
+		{"POST", "/api/operator/refunds/{id}/{outpoint}/settle", route{"operator_settle_refund", operatorOnly, operates, false, s.settleRefund}},
 		{"POST", "/api/operator/snapshot", route{"operator_snapshot", operatorOnly, operates, false, s.takeSnapshot}},
 	}
 }

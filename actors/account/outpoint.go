@@ -2,8 +2,10 @@ package account
 
 import (
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // ChainHash is the hash of a Bitcoin block or transaction, as the chain has it: its
@@ -28,6 +30,31 @@ type Outpoint struct {
 // String returns TXID:INDEX.
 func (o Outpoint) String() string {
 	return o.TxID.String() + ":" + strconv.FormatUint(uint64(o.Index), 10)
+}
+
+// ParseOutpoint reads what Outpoint.String writes, and no other form.
+func ParseOutpoint(s string) (o Outpoint, err error) {
+	txid, index, _ := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(index, 10, 32)
+	if err == nil {
+		o.TxID, err = ParseChainHash(txid)
+	}
+	if o.Index = uint32(n); err != nil || o.String() != s {
+		return Outpoint{}, errors.New("not an output: want TXID:INDEX, 64 hexadecimal digits and a number")
+	}
+	return o, nil
+}
+
+// ParseChainHash reads what ChainHash.String writes, and no other form.
+func ParseChainHash(s string) (h ChainHash, err error) {
+	if len(s) == 2*len(h) {
+		_, err = hex.Decode(h[:], []byte(s))
+	}
+	slices.Reverse(h[:])
+	if err != nil || h.String() != s {
+		return ChainHash{}, errors.New("not a transaction id: want 64 hexadecimal digits in lower case")
+	}
+	return h, nil
 }
 
 // MarshalText returns what String returns.

@@ -108,6 +108,8 @@ var attackRows = []row{
 	{"GET /api/operator/notices", "", 401, 403, 403, 403, 200, 200, 200},
 	{"POST /api/operator/notices/{id}/replay", "", 401, 403, 403, 403, 403, 404, 404},
 	{"POST /api/operator/notices/replay", `{}`, 401, 403, 403, 403, 403, 400, 400},
+	{"GET /api/operator/refunds", "", 401, 403, 403, 403, 200, 200, 200},
+	{"POST /api/operator/refunds/{id}/{outpoint}/settle", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/snapshot", `{"all":true}`, 401, 403, 403, 403, 403, 400, 400},
 }
 
@@ -121,12 +123,12 @@ func (u *target) fill(route, body string) (method, path, filled string) {
 	method, path, _ = strings.Cut(route, " ")
 	id := u.id
 	switch {
-	case strings.Contains(path, "payment"), strings.Contains(path, "operator/transactions/"):
+	case strings.Contains(path, "payment"), strings.Contains(path, "operator/transactions/"), strings.Contains(path, "refunds/"):
 		id = u.payment
 	case strings.Contains(path, "sessions/"):
 		id = u.session
 	}
-	path = strings.NewReplacer("{id}", id, "{path}", "../../cmd/exchange/main.go").Replace(path)
+	path = strings.NewReplacer("{id}", id, "{path}", "../../cmd/exchange/main.go", "{outpoint}", strings.Repeat("0", 64)+":0").Replace(path)
 	return method, path, strings.NewReplacer("{user}", u.id, "{wallet}", u.wallet, "{name}", u.name).Replace(body)
 }
 

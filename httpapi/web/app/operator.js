@@ -125,7 +125,11 @@ let drawn = '';
 
 async function pending() {
   const kind = document.querySelector('input[name=kind]:checked').value;
-  const answer = await get(`/api/operator/transactions?type=${kind}&limit=${Math.min(500, rows)}`);
+  const [answer, due] = await Promise.all([
+    kind === 'refund' ? refunds(Math.min(500, rows)) : get(`/api/operator/transactions?type=${kind}&limit=${Math.min(500, rows)}`),
+    kind === 'refund' ? null : get('/api/operator/refunds?limit=1'),
+  ]);
+  setText($('count-refund'), group((due ?? answer).total));
   if (kind !== document.querySelector('input[name=kind]:checked').value) return;
   const text = kind + role + JSON.stringify(answer);
   if (text === drawn && $('pending').childElementCount > 0) return; // keep the focus where it is
@@ -134,16 +138,24 @@ async function pending() {
   const action = document.activeElement?.dataset?.action;
   $('pending').replaceChildren(...answer.transactions.map((t) => h('tr', { 'data-id': t.id },
     h('td', { class: 'nowrap' }, time(t.created_at)),
-    h('td', { class: 'number' }, format(fromJSON(t.amount)), t.fee !== '0' && h('small', {}, `fee ${t.fee}`)),
+    h('td', { class: 'number' }, t.amount ? format(fromJSON(t.amount)) : '–', t.amount && t.fee !== '0' && h('small', {}, `fee ${t.fee}`)),
     h('td', { class: 'number' }, t.btc_amount ?? '–'),
     h('td', {}, t.to_address && h('span', { class: 'wallet-address' }, h('span', { class: 'mono', title: t.to_address }, shorten(t.to_address)), copyButton('Copy address', () => t.to_address))),
     h('td', { class: 'o-wide' }, h('button', { type: 'button', class: 'link mono', onclick: () => find(userOf(t)), title: userOf(t) }, shorten(userOf(t), 8, 4))),
-    h('td', {}, mayOperate() && h('div', { class: 'actions' },
+    h('td', {}, mayOperate() && h('div', { class: 'actions' }, t.type === 'refund' ? h('button', { type: 'button', class: 'ghost', 'data-action': 'settle', onclick: () => openSettle('settle', t) }, 'Sent back') : [
       h('button', { type: 'button', class: 'ghost', 'data-action': 'complete', onclick: () => openSettle('complete', t) }, 'Complete'),
-      h('button', { type: 'button', class: 'ghost danger', 'data-action': 'fail', onclick: () => openSettle('fail', t) }, 'Fail'))))));
+      h('button', { type: 'button', class: 'ghost danger', 'data-action': 'fail', onclick: () => openSettle('fail', t) }, 'Fail')])))));
   if (focused) $('pending').querySelector(`tr[data-id="${focused}"] [data-action="${action}"]`)?.focus();
   show($('pending-empty'), answer.transactions.length === 0);
   show($('pending-more'), answer.next_cursor !== null && rows < 500);
+}
+
+// refunds are what is to be sent back, in the form of what else waits.
+async function refunds(limit) {
+  const answer = await get(`/api/operator/refunds?limit=${limit}`);
+  return { ...answer, transactions: answer.refunds.map((r) => ({
+    id: r.payment_id, type: 'refund', created_at: r.received_at, btc_amount: r.btc, outpoint: r.outpoint, output: r.output,
+  })) };
 }
 
 // mayOperate: the server checks it too; here it keeps away buttons that would be refused.
@@ -191,6 +203,7 @@ function userLine(user) {
 const ACTIONS = {
   complete: { title: 'Complete', words: 'Complete', done: 'Completed', wants: false },
   fail: { title: 'Fail', words: 'Fail, and give back what is held', done: 'Failed', wants: true },
+  settle: { title: 'Settle', words: 'It has been sent back', done: 'Settled', wants: true },
   suspend: { title: 'Suspend', words: 'Suspend this user', done: 'Suspended', wants: true },
   reactivate: { title: 'Reactivate', words: 'Reactivate this user', done: 'Reactivated', wants: true },
 };
@@ -211,13 +224,14 @@ function startSettle() {
     send: (members, waiting) => {
       const { action, subject } = asked;
       if (subject.user_id) return api.post(`/api/operator/users/${subject.user_id}/${action}`, members, { token: key });
-      return api.postOnce(`/api/operator/transactions/${subject.id}/${action}`, members, { token: key, waiting });
+      const what = subject.type === 'refund' ? `refunds/${subject.id}/${subject.outpoint}` : `transactions/${subject.id}`;
+      return api.postOnce(`/api/operator/${what}/${action}`, members, { token: key, waiting });
     },
     done: async (answer) => {
-      const { action } = asked;
+      const { action, subject } = asked;
       $('settle').close();
       say(ACTIONS[action].done);
-      if (answer.user_id) {
+      if (subject.user_id) {
         const line = $('users').querySelector(`tr[data-id="${answer.user_id}"]`);
         const fresh = userLine(answer);
         line?.replaceWith(fresh);
@@ -238,11 +252,11 @@ function openSettle(action, subject) {
   const fact = (name, value) => h('div', {}, h('dt', {}, name), h('dd', { class: 'break' }, value));
   $('settle-facts').replaceChildren(...(subject.user_id
     ? [fact('User', subject.username), fact('Wallet', subject.wallet_address), fact('Balance', `${format(fromJSON(subject.balance))} AITBC`)]
-    : [fact('Amount', `${format(fromJSON(subject.amount))} AITBC`), subject.btc_amount && fact('Bitcoin', `${subject.btc_amount} BTC`), subject.to_address && fact('To', subject.to_address)].filter(Boolean)));
-  setText($('settle-title'), subject.user_id ? `${title} ${subject.username}` : `${title} this ${{ buy: 'payment', sell: 'sale', withdrawal: 'withdrawal' }[subject.type]}`);
+    : [subject.amount && fact('Amount', `${format(fromJSON(subject.amount))} AITBC`), subject.outpoint && fact('Output', `${subject.outpoint} (${subject.output})`), subject.btc_amount && fact('Bitcoin', `${subject.btc_amount} BTC`), subject.to_address && fact('To', subject.to_address)].filter(Boolean)));
+  setText($('settle-title'), subject.user_id ? `${title} ${subject.username}` : `${title} this ${{ buy: 'payment', sell: 'sale', withdrawal: 'withdrawal', refund: 'refund' }[subject.type]}`);
   setText($('settle-reason-label'), wants ? 'Reason' : 'Note, if you want');
   setText($('settle-words'), button);
-  show($('settle-hash-field'), action === 'complete' && subject.type !== 'withdrawal');
+  show($('settle-hash-field'), action === 'settle' || (action === 'complete' && subject.type !== 'withdrawal'));
   $('settle').showModal();
   $('settle-reason').focus();
 }
