@@ -203,6 +203,20 @@ func (b *BitcoinChain) GiveBack(a Address) {
 	b.mu.Unlock()
 }
 
+// Keys implements Payer.
+func (b *BitcoinChain) Keys() *bitcoin.Keys { return b.cfg.Keys }
+
+// Node implements Payer.
+func (b *BitcoinChain) Node() *bitcoin.Node { return b.cfg.Node }
+
+// WatchPayout implements Payer.
+func (b *BitcoinChain) WatchPayout(address string) {
+	// The address was checked, and without a watcher there were no coins.
+	if script, err := bitcoin.ScriptOf(address, b.network); err == nil && b.watcher.Load() != nil {
+		b.watcher.Load().Watch(script)
+	}
+}
+
 // CheckAddress implements Chain.
 func (b *BitcoinChain) CheckAddress(address string) error {
 	return CheckBitcoinAddress(address, b.network.Params())

@@ -32,6 +32,8 @@ var (
 	ErrPaymentsOff = errors.New("no Bitcoin node is configured")
 	// ErrChainDown: the chain is not followed, so that a payment could go unseen.
 	ErrChainDown = errors.New("the Bitcoin chain is not followed at the moment")
+	// ErrNodeDown: the Bitcoin node does not answer.
+	ErrNodeDown = errors.New("the Bitcoin node cannot be used at the moment")
 	// ErrNoRate: there is no rate that is young enough to trade at.
 	ErrNoRate = errors.New("there is no rate at the moment")
 )
@@ -103,6 +105,7 @@ type Exchange struct {
 	market    market
 	payments  payments
 	refunds   refundQueue
+	payouts   payouts
 	snapshots snapshots
 	uses      uses
 	notices   notices
@@ -151,6 +154,7 @@ func New(cfg Config) *Exchange {
 	x.market.init()
 	x.payments.init(x)
 	x.refunds.init()
+	x.payouts.init(x)
 	x.snapshots.init(x)
 	x.uses.init(cfg.Terms.SessionIdle)
 	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)

@@ -61,7 +61,7 @@ func (p *payments) index(users []*user) (r Resume) {
 
 // goOn starts the chain where the log says.
 func (p *payments) goOn() {
-	if cursor := p.exchange.cursor.durable.Load(); cursor != nil {
+	if cursor := p.exchange.cursor.durable.Load(); cursor != nil && cursor.Trail != nil {
 		for i, hash := range cursor.Trail.Hashes {
 			p.resume.Trail = append(p.resume.Trail, bitcoin.Ref{Height: cursor.Trail.First + int32(i), Hash: [32]byte(hash)})
 		}
@@ -72,13 +72,16 @@ func (p *payments) goOn() {
 		}
 	}
 	resume := p.resume
+	resume.join(p.exchange.payouts.resume())
 	p.resume = Resume{}
 	p.exchange.cfg.Chain.Start(resume, p.handle)
 	// A stop may have come between an output's last confirmation and the credit.
 	p.finished.Add(1)
 	go func() {
 		defer p.finished.Done()
-		_ = p.settle(p.allUnsettled())
+		if p.settle(p.allUnsettled()) == nil {
+			_ = p.exchange.payouts.settle(p.ctx)
+		}
 	}()
 }
 
@@ -112,6 +115,9 @@ func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool
 	if err := p.settleLocked(touched); err != nil {
 		return err
 	}
+	if err := p.exchange.payouts.settle(ctx); err != nil {
+		return err
+	}
 	if len(p.blocks.Hashes) == 0 {
 		return nil
 	}
@@ -131,7 +137,7 @@ func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool
 // best one again by the next start, nobody would read the block anew.
 func (p *payments) stepBack(ctx context.Context, facts []bitcoin.Fact) error {
 	cursor := p.exchange.cursor.durable.Load()
-	if cursor == nil { // simulated, or before the first block
+	if cursor == nil || cursor.Trail == nil { // simulated, or before the first block
 		return nil
 	}
 	t := cursor.Trail
@@ -198,6 +204,9 @@ func (p *payments) record(ctx context.Context, facts []bitcoin.Fact) (touched []
 	}
 	now := p.exchange.now()
 	for _, fact := range facts {
+		if o, is := p.exchange.payouts.take(fact); is {
+			orders = append(orders, o)
+		}
 		switch f := fact.(type) {
 		case *bitcoin.Seen:
 			add(&f.Output, func(n uint32, out account.Outpoint) account.Command {

@@ -96,6 +96,7 @@ func (p *payments) start() {
 			t, _ := state.History.At(id.N)
 			chain.Watch(WatchedPayment{ID: id, Address: t.Detail.To, BTC: t.Detail.BTC})
 		}
+		p.exchange.payouts.start()
 	}
 	p.mu.Lock()
 	p.watching = true

@@ -93,6 +93,16 @@ func ReadOperatorKeys(file io.Reader) ([]OperatorKey, error) {
 	return keys, nil
 }
 
+// OperatorKeyOf returns the key of a line of the key file, to be sent.
+func OperatorKeyOf(line string) string {
+	name, key, named := strings.Cut(line, ":")
+	if !named || !isOperatorName(name) {
+		return line
+	}
+	_, key, _ = cutRole(key)
+	return key
+}
+
 // cutRole splits ROLE:KEY. A key alone is an admin's. A short word before a colon is
 // no key: it is a role with a typing error, which must not become an admin's key.
 func cutRole(given string) (r role, key string, wrong bool) {

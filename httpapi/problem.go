@@ -138,6 +138,9 @@ var statuses = map[account.Code]struct {
 	account.CodeEnrolmentRequired: {fasthttp.StatusForbidden, "Second factor to be enrolled"},
 	account.CodeFactorRefused:     {fasthttp.StatusForbidden, "Second factor refused"},
 	account.CodeTooManyPasskeys:   {fasthttp.StatusConflict, "Too many passkeys"},
+	actors.CodeNothingToPay:       {fasthttp.StatusConflict, "Nothing to pay"},
+	actors.CodeNoCoins:            {fasthttp.StatusConflict, "Not enough coins"},
+	actors.CodeBadPayout:          {fasthttp.StatusBadRequest, "Not the payout"},
 	actors.CodeBadAmount:          {fasthttp.StatusBadRequest, "Invalid amount"},
 	actors.CodeBadAddress:         {fasthttp.StatusBadRequest, "Invalid address"},
 }

@@ -230,6 +230,14 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		p := unavailable(30, "nobody can buy at the moment: "+actors.ErrChainDown.Error())
 		p.Code = "chain_down"
 		return p
+	case errors.Is(err, actors.ErrPayoutsOff):
+		p := unavailable(0, actors.ErrPayoutsOff.Error())
+		p.Code = "payouts_off"
+		return p
+	case errors.Is(err, actors.ErrNodeDown): // why is in the operator's log
+		p := unavailable(10, actors.ErrNodeDown.Error())
+		p.Code = "node_down"
+		return p
 	case errors.Is(err, actors.ErrNoRate): // why is the operator's business
 		p := unavailable(10, "nobody can trade at the moment: "+actors.ErrNoRate.Error())
 		p.Code = "no_rate"

@@ -106,6 +106,11 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/operator/notices/replay", route{"operator_replay_notices", operatorOnly, operates, false, s.replayNotices}},
 		{"GET", "/api/operator/refunds", route{"operator_refunds", operatorOnly, reads, false, s.operatorRefunds}},
 		{"POST", "/api/operator/refunds/{id}/{outpoint}/settle", route{"operator_settle_refund", operatorOnly, operates, false, s.settleRefund}},
+		{"GET", "/api/operator/payouts", route{"operator_payouts", operatorOnly, reads, false, s.operatorPayouts}},
+		{"POST", "/api/operator/payouts", route{"operator_export_payout", operatorOnly, operates, false, s.exportPayout}},
+		{"GET", "/api/operator/payouts/{payout}", route{"operator_payout", operatorOnly, reads, false, s.operatorPayout}},
+		{"POST", "/api/operator/payouts/{payout}/import", route{"operator_import_payout", operatorOnly, operates, false, s.importPayout}},
+		{"POST", "/api/operator/payouts/{payout}/cancel", route{"operator_cancel_payout", operatorOnly, operates, false, s.cancelPayout}},
 		{"POST", "/api/operator/snapshot", route{"operator_snapshot", operatorOnly, operates, false, s.takeSnapshot}},
 	}
 }

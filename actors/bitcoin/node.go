@@ -122,6 +122,42 @@ func (n *Node) Transaction(ctx context.Context, id chainhash.Hash) (*wire.MsgTx,
 	return tx, nil
 }
 
+// Unspent is what the node says of an output.
+type Unspent struct {
+	Found         bool // it is there, and nothing spends it, the mempool included
+	Confirmations int64
+	Coinbase      bool
+}
+
+// Unspent looks an output up among those that are not spent.
+func (n *Node) Unspent(ctx context.Context, out wire.OutPoint) (Unspent, error) {
+	var found *struct {
+		Confirmations int64 `json:"confirmations"`
+		Coinbase      bool  `json:"coinbase"`
+	}
+	if err := n.Call(ctx, &found, "gettxout", out.Hash.String(), out.Index, true); err != nil {
+		return Unspent{}, err
+	}
+	if found == nil {
+		return Unspent{}, nil
+	}
+	return Unspent{Found: true, Confirmations: found.Confirmations, Coinbase: found.Coinbase}, nil
+}
+
+// Confirmed returns a transaction, and how many confirmations it has: 0 in the mempool.
+// For one of the chain the node needs an index of transactions. Not there is an
+// RPCError with CodeNotFound.
+func (n *Node) Confirmed(ctx context.Context, id chainhash.Hash) (*wire.MsgTx, int64, error) {
+	var found struct {
+		Confirmations int64 `json:"confirmations"`
+	}
+	if err := n.Call(ctx, &found, "getrawtransaction", id.String(), 1); err != nil {
+		return nil, 0, err
+	}
+	tx, err := n.Transaction(ctx, id)
+	return tx, found.Confirmations, err
+}
+
 // Send hands a signed transaction to the network. One that is in the mempool or in
 // a block already is no error, so that a send whose answer was lost can be repeated.
 func (n *Node) Send(ctx context.Context, tx *wire.MsgTx) error {

@@ -22,7 +22,8 @@ const (
 	// MaxFeeRate in satoshi per virtual byte: a higher one is taken for a mistake.
 	MaxFeeRate = 1000
 
-	dust = 294 // satoshi, below which nodes relay no pay-to-witness-public-key-hash output
+	// DustLimit in satoshi: below it nodes relay no pay-to-witness-public-key-hash output.
+	DustLimit = 294
 
 	// Virtual bytes of a transaction of pay-to-witness-public-key-hash inputs, rounded up.
 	bytesOverhead = 11
@@ -46,6 +47,8 @@ type Coin struct {
 	BTC    account.Money // satoshi
 	Change bool          // received on the change chain
 	Index  uint32        // of its address
+
+	Required bool // it must be spent, needed or not
 }
 
 // Payee is who gets how much.
@@ -57,15 +60,16 @@ type Payee struct {
 // Payout is a transaction for the operator's own signer, as a PSBT (BIP-174). It
 // spends what the exchange's addresses received.
 type Payout struct {
-	PSBT  string // base64
-	TxID  string // the same before and after signing
+	PSBT  string      // base64
+	Tx    *wire.MsgTx // without signatures
+	TxID  string      // the same before and after signing
 	Fee   account.Money
 	Spent []Coin
 	// Change goes back to the account, to m/1/index; 0 where too little is left.
 	Change account.Money
 }
 
-// NewPayout pays the payees from coins, largest first, with feeRate satoshi per
+// NewPayout pays the payees from coins, those that are required and then the largest, with feeRate satoshi per
 // virtual byte. The rest goes to the change address with the index changeIndex, or to
 // the fee where it is dust. It chooses the same each time.
 func NewPayout(keys *Keys, coins []Coin, payees []Payee, feeRate int64, changeIndex uint32) (*Payout, error) {
@@ -83,8 +87,8 @@ func NewPayout(keys *Keys, coins []Coin, payees []Payee, feeRate int64, changeIn
 		if err != nil {
 			return nil, err
 		}
-		if p.BTC < dust {
-			return nil, fmt.Errorf("%s gets %d satoshi: nodes relay no less than %d", p.Address, int64(p.BTC), dust)
+		if p.BTC < DustLimit {
+			return nil, fmt.Errorf("%s gets %d satoshi: nodes relay no less than %d", p.Address, int64(p.BTC), DustLimit)
 		}
 		total = plus(total, p.BTC)
 		size += int64(bytesOutput + len(script))
@@ -105,7 +109,7 @@ func NewPayout(keys *Keys, coins []Coin, payees []Payee, feeRate int64, changeIn
 	if err != nil {
 		return nil, err
 	}
-	if changeFee := account.Money(feeRate * int64(bytesOutput+len(script))); left-changeFee >= dust {
+	if changeFee := account.Money(feeRate * int64(bytesOutput+len(script))); left-changeFee >= DustLimit {
 		payout.Change, payout.Fee = left-changeFee, fee+changeFee
 		tx.AddTxOut(wire.NewTxOut(int64(payout.Change), script))
 	}
@@ -114,15 +118,22 @@ func NewPayout(keys *Keys, coins []Coin, payees []Payee, feeRate int64, changeIn
 		in.Sequence = wire.MaxTxInSequenceNum - 2 // may be replaced with a higher fee (BIP-125)
 		tx.AddTxIn(in)
 	}
-	payout.TxID = tx.TxHash().String()
-	payout.PSBT, err = describe(keys, tx, payout, changeIndex)
+	payout.Tx, payout.TxID = tx, tx.TxHash().String()
+	payout.PSBT, err = DescribePayout(keys, tx, spent, payout.Change, changeIndex)
 	return payout, err
 }
 
-// selectCoins takes the largest coins until they pay total and their own fee.
+// selectCoins takes the coins that are required, and the largest until all pay total
+// and their own fee.
 func selectCoins(coins []Coin, total account.Money, size, feeRate int64) (spent []Coin, sum account.Money, newSize int64) {
 	coins = slices.Clone(coins)
 	slices.SortFunc(coins, func(a, b Coin) int {
+		if a.Required != b.Required {
+			if a.Required {
+				return -1
+			}
+			return 1
+		}
 		if a.BTC != b.BTC {
 			return int(max(-1, min(1, b.BTC-a.BTC)))
 		}
@@ -130,7 +141,7 @@ func selectCoins(coins []Coin, total account.Money, size, feeRate int64) (spent 
 	})
 	coins = slices.CompactFunc(coins, func(a, b Coin) bool { return a.Out == b.Out })
 	for _, coin := range coins[:min(len(coins), MaxPayoutCoins)] {
-		if sum >= plus(total, account.Money(size*feeRate)) {
+		if !coin.Required && sum >= plus(total, account.Money(size*feeRate)) {
 			break
 		}
 		spent = append(spent, coin)
@@ -140,13 +151,18 @@ func selectCoins(coins []Coin, total account.Money, size, feeRate int64) (spent 
 	return spent, sum, size
 }
 
-// describe adds what a signer has to know of the inputs and the change.
-func describe(keys *Keys, tx *wire.MsgTx, payout *Payout, changeIndex uint32) (string, error) {
+// DescribePayout returns a payout's transaction as a PSBT in base64, with what a signer
+// has to know of the inputs, which spend the coins in their order, and of the change,
+// which is the last output, if it is not 0.
+func DescribePayout(keys *Keys, tx *wire.MsgTx, spent []Coin, change account.Money, changeIndex uint32) (string, error) {
+	if len(tx.TxIn) != len(spent) {
+		return "", fmt.Errorf("payout: %d inputs for %d coins", len(tx.TxIn), len(spent))
+	}
 	packet, err := psbt.NewFromUnsignedTx(tx)
 	if err != nil {
 		return "", fmt.Errorf("payout: %w", err)
 	}
-	for i, coin := range payout.Spent {
+	for i, coin := range spent {
 		chain := externalChain
 		if coin.Change {
 			chain = changeChain
@@ -167,7 +183,7 @@ func describe(keys *Keys, tx *wire.MsgTx, payout *Payout, changeIndex uint32) (s
 		packet.Inputs[i].SighashType = txscript.SigHashAll
 		packet.Inputs[i].Bip32Derivation = []*psbt.Bip32Derivation{derivation}
 	}
-	if payout.Change > 0 {
+	if change > 0 {
 		derivation, err := keys.derivation(changeChain, changeIndex)
 		if err != nil {
 			return "", err

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
 	"github.com/btcsuite/btcd/psbt/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -16,42 +15,10 @@ import (
 	"github.com/aitbc/exchange/actors/bitcoin/bitcointest"
 )
 
-// testPrivateKey is the private key of testKey, published in BIP-84. The operator's
-// signer has it; the exchange refuses it.
-const testPrivateKey = "zprvAdG4iTXWBoARxkkzNpNh8r6Qag3irQB8PzEMkAFeTRXxHpbF9z4QgEvBRmfvqWvGp42t42nvgGpNgYSJA9iefm1yYNZKEm7z6qUWCroSQnE"
-
-// sign is the operator's signer: it finds its keys by what the PSBT says of them.
+// sign is the operator's signer.
 func sign(t *testing.T, exported string, kind txscript.SigHashType) string {
 	t.Helper()
-	packet := parsePSBT(t, exported)
-	outputs := map[wire.OutPoint]*wire.TxOut{}
-	for i, in := range packet.UnsignedTx.TxIn {
-		outputs[in.PreviousOutPoint] = packet.Inputs[i].WitnessUtxo
-	}
-	hashes := txscript.NewTxSigHashes(packet.UnsignedTx, txscript.NewMultiPrevOutFetcher(outputs))
-	for i, in := range packet.Inputs {
-		key, err := hdkeychain.NewKeyFromString(testPrivateKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := in.Bip32Derivation[0].Bip32Path
-		for _, index := range path[len(path)-2:] {
-			if key, err = key.Derive(index); err != nil {
-				t.Fatal(err)
-			}
-		}
-		private, err := key.ECPrivKey()
-		if err != nil {
-			t.Fatal(err)
-		}
-		signature, err := txscript.RawTxInWitnessSignature(packet.UnsignedTx, hashes, i, in.WitnessUtxo.Value, in.WitnessUtxo.PkScript, kind, private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		packet.Inputs[i].SighashType = kind
-		packet.Inputs[i].PartialSigs = []*psbt.PartialSig{{PubKey: in.Bip32Derivation[0].PubKey, Signature: signature}}
-	}
-	return encodePSBT(t, packet)
+	return bitcointest.Sign(t, exported, kind)
 }
 
 func parsePSBT(t *testing.T, text string) *psbt.Packet {

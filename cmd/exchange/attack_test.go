@@ -110,6 +110,11 @@ var attackRows = []row{
 	{"POST /api/operator/notices/replay", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"GET /api/operator/refunds", "", 401, 403, 403, 403, 200, 200, 200},
 	{"POST /api/operator/refunds/{id}/{outpoint}/settle", `{}`, 401, 403, 403, 403, 403, 400, 400},
+	{"GET /api/operator/payouts", "", 401, 403, 403, 403, 200, 200, 200},
+	{"POST /api/operator/payouts", `{}`, 401, 403, 403, 403, 403, 400, 400},
+	{"GET /api/operator/payouts/{payout}", "", 401, 403, 403, 403, 404, 404, 404},
+	{"POST /api/operator/payouts/{payout}/import", `{}`, 401, 403, 403, 403, 403, 400, 400},
+	{"POST /api/operator/payouts/{payout}/cancel", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/snapshot", `{"all":true}`, 401, 403, 403, 403, 403, 400, 400},
 }
 
@@ -128,7 +133,7 @@ func (u *target) fill(route, body string) (method, path, filled string) {
 	case strings.Contains(path, "sessions/"):
 		id = u.session
 	}
-	path = strings.NewReplacer("{id}", id, "{path}", "../../cmd/exchange/main.go", "{outpoint}", strings.Repeat("0", 64)+":0").Replace(path)
+	path = strings.NewReplacer("{id}", id, "{path}", "../../cmd/exchange/main.go", "{outpoint}", strings.Repeat("0", 64)+":0", "{payout}", "1").Replace(path)
 	return method, path, strings.NewReplacer("{user}", u.id, "{wallet}", u.wallet, "{name}", u.name).Replace(body)
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // testXpub is the account of BIP-84's test vector on a test network.
-const testXpub = "vpub5YvMuJNjRSYon44z9QmCfdf8SqJRVNvz6m55Qy5iVjZQxDfUgtiQjnc7CC1fAbED2tAGCZRERUfvtn2DstZGU6HMns6dXXH2wujSc2wfi2x"
+const testXpub = bitcointest.AccountKey
 
 const buyPrice = 1_005_000 // satoshi for 1000 AITBC
 

@@ -27,6 +27,7 @@ func commands() []command {
 		{"dump", "print the events or the accounts of a stopped service as JSON lines", dump},
 		{"backup", "copy the data of a running service, and verify the copy", backup},
 		{"repair", "cut off the end of a damaged log, after showing what would be lost", repair},
+		{"payouts", "make, take back signed, cancel and list the payouts of a running service", payouts},
 		{"version", "print the version", version},
 	}
 }

@@ -1,0 +1,67 @@
+package bitcointest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
+	"github.com/btcsuite/btcd/psbt/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// AccountKey is the extended public key of BIP-84's test vector on a test network, as
+// an operator gives it to the exchange.
+const AccountKey = "vpub5YvMuJNjRSYon44z9QmCfdf8SqJRVNvz6m55Qy5iVjZQxDfUgtiQjnc7CC1fAbED2tAGCZRERUfvtn2DstZGU6HMns6dXXH2wujSc2wfi2x"
+
+// signerKey is the private key of AccountKey, published in BIP-84. The operator's
+// signer has it; the exchange refuses it.
+const signerKey = "zprvAdG4iTXWBoARxkkzNpNh8r6Qag3irQB8PzEMkAFeTRXxHpbF9z4QgEvBRmfvqWvGp42t42nvgGpNgYSJA9iefm1yYNZKEm7z6qUWCroSQnE"
+
+// Sign is the operator's signer: it finds its keys by what the PSBT says of them, and
+// signs each input.
+func Sign(t testing.TB, exported string, kind txscript.SigHashType) string {
+	t.Helper()
+	packet, err := psbt.NewFromRawBytes(strings.NewReader(strings.TrimSpace(exported)), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	SignPacket(t, packet, kind)
+	text, err := packet.B64Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// SignPacket is Sign for a packet that was read, and perhaps changed.
+func SignPacket(t testing.TB, packet *psbt.Packet, kind txscript.SigHashType) {
+	t.Helper()
+	outputs := map[wire.OutPoint]*wire.TxOut{}
+	for i, in := range packet.UnsignedTx.TxIn {
+		outputs[in.PreviousOutPoint] = packet.Inputs[i].WitnessUtxo
+	}
+	hashes := txscript.NewTxSigHashes(packet.UnsignedTx, txscript.NewMultiPrevOutFetcher(outputs))
+	for i, in := range packet.Inputs {
+		key, err := hdkeychain.NewKeyFromString(signerKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := in.Bip32Derivation[0].Bip32Path
+		for _, index := range path[len(path)-2:] {
+			if key, err = key.Derive(index); err != nil {
+				t.Fatal(err)
+			}
+		}
+		private, err := key.ECPrivKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := txscript.RawTxInWitnessSignature(packet.UnsignedTx, hashes, i, in.WitnessUtxo.Value, in.WitnessUtxo.PkScript, kind, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packet.Inputs[i].SighashType = kind
+		packet.Inputs[i].PartialSigs = []*psbt.PartialSig{{PubKey: in.Bip32Derivation[0].PubKey, Signature: signature}}
+	}
+}

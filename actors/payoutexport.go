@@ -1,0 +1,268 @@
+package actors
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
+)
+
+// coinbaseMaturity is how deep a mined coin must be to be spent (Bitcoin Core,
+// consensus.h).
+const coinbaseMaturity = 100
+
+// ExportPayout makes a payout of all pending sales that are free to go, oldest first,
+// up to account.MaxPayoutSales, at feeRate satoshi per virtual byte. Nothing is handed
+// out that is not durable.
+func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (view PayoutView, leftOut []LeftOut, err error) {
+	p := &x.payouts
+	payer, err := p.payer()
+	if err != nil {
+		return view, nil, err
+	}
+	p.one.Lock()
+	defer p.one.Unlock()
+	if err := p.reclaim(p.all()); err != nil { // of an export that failed halfway
+		return view, nil, err
+	}
+	coins := p.purse(ctx, payer.Node())
+	sales, required, leftOut, err := p.sales(payer, coins)
+	if err != nil {
+		return view, nil, err
+	}
+	if len(sales) == 0 {
+		return view, leftOut, &account.Error{Code: CodeNothingToPay, Message: fmt.Sprintf("no sale is free to be paid; %d are left out", len(leftOut))}
+	}
+	number := uint32(len(p.all().List)) + 1
+	if sales, err = p.claim(sales, number); err != nil {
+		return view, leftOut, err
+	}
+	payout, err := p.build(payer, coins, required, sales, feeRate, number)
+	if err == nil {
+		payout.By = by
+		payer.WatchPayout(p.address(payer, payout)) // before anybody can sign it
+		var receipt Receipt
+		if receipt, err = x.do(x.cursor, &account.ExportPayout{Payout: *payout}, nil); err == nil {
+			payout, _ = receipt.State.Payouts.At(number)
+			return p.view(payout), leftOut, nil
+		}
+	}
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return view, leftOut, err // the claims stay: a restart, or the next export, knows
+	}
+	return view, leftOut, errors.Join(err, p.free(&account.Payout{Number: number, Sales: sales}))
+}
+
+// purse is what may be spent: what the exchange's key has received for good and no
+// payout spends, largest first, as far as the node says that it is there.
+type purse struct {
+	ctx   context.Context
+	node  *bitcoin.Node
+	coins []bitcoin.Coin
+	known map[wire.OutPoint]bool // what the node has said
+}
+
+func (p *payouts) purse(ctx context.Context, node *bitcoin.Node) *purse {
+	x := p.exchange
+	c := &purse{ctx: ctx, node: node, known: map[wire.OutPoint]bool{}}
+	tip, wanted := x.payments.tip.Load(), int32(x.cfg.Terms.Confirmations)
+	spent := map[wire.OutPoint]bool{}
+	for _, payout := range p.all().List {
+		if payout.Status() != account.PayoutIsCancelled {
+			for _, coin := range payout.Coins {
+				spent[wireOut(coin.Out)] = true
+			}
+		}
+		if payout.Confirmed && payout.Change > 0 {
+			out := wire.OutPoint{Hash: [32]byte(payout.TxID), Index: uint32(len(payout.Sales))}
+			c.coins = append(c.coins, bitcoin.Coin{Out: out, BTC: payout.Change, Change: true, Index: payout.ChangeIndex})
+		}
+	}
+	for _, u := range x.created.from(0) {
+		state := u.durable.Load()
+		if state.Counts.Of(account.TypeBuy, 0) == 0 {
+			continue
+		}
+		for _, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+			for i := range t.Detail.Outputs {
+				o := &t.Detail.Outputs[i]
+				// What is to be sent back is left for that.
+				if t.Detail.Derived && !o.Gone && o.Refunded == 0 && o.Height > 0 && tip-o.Height+1 >= wanted {
+					c.coins = append(c.coins, bitcoin.Coin{Out: wireOut(o.Out), BTC: o.BTC, Index: t.Detail.Index})
+				}
+			}
+		}
+	}
+	c.coins = slices.DeleteFunc(c.coins, func(coin bitcoin.Coin) bool { return spent[coin.Out] })
+	slices.SortFunc(c.coins, func(a, b bitcoin.Coin) int { return cmp.Compare(b.BTC, a.BTC) })
+	return c
+}
+
+// has asks the node whether a coin of the purse can be spent.
+func (c *purse) has(out wire.OutPoint) (bool, error) {
+	if !slices.ContainsFunc(c.coins, func(coin bitcoin.Coin) bool { return coin.Out == out }) {
+		return false, nil
+	}
+	if has, known := c.known[out]; known {
+		return has, nil
+	}
+	info, err := c.node.Unspent(c.ctx, out)
+	if err != nil {
+		return false, errors.Join(ErrNodeDown, err)
+	}
+	c.known[out] = info.Found && (!info.Coinbase || info.Confirmations >= coinbaseMaturity)
+	return c.known[out], nil
+}
+
+// take returns the required coins, and the largest until there is enough for amount.
+func (c *purse) take(required []wire.OutPoint, amount account.Money) (coins []bitcoin.Coin, err error) {
+	var sum account.Money
+	for pass := range 2 {
+		for _, coin := range c.coins {
+			coin.Required = slices.Contains(required, coin.Out)
+			if coin.Required != (pass == 0) || (pass == 1 && sum >= amount) || len(coins) == account.MaxPayoutCoins {
+				continue
+			}
+			has, err := c.has(coin.Out)
+			if err != nil {
+				return nil, err
+			}
+			if has {
+				coins, sum = append(coins, coin), sum+coin.BTC
+			}
+		}
+	}
+	return coins, nil
+}
+
+// sales returns what is free to go, and the coins that must be spent so that no
+// cancelled payout of the same sales can be paid as well.
+func (p *payouts) sales(payer Payer, coins *purse) (sales []account.TransactionID, required []wire.OutPoint, leftOut []LeftOut, err error) {
+	x := p.exchange
+	leave := func(sale account.TransactionID, why string) { leftOut = append(leftOut, LeftOut{sale, why}) }
+	for _, id := range x.open.ids(account.TypeSell) {
+		t, state, ok := x.Transaction(id)
+		switch {
+		case !ok || t.Status != account.Pending || state.ClaimOf(id.N) != 0:
+			continue
+		case len(sales) == account.MaxPayoutSales:
+			leave(id, "it comes in the next payout")
+			continue
+		case state.Status == account.Suspended:
+			leave(id, "the account is suspended")
+			continue
+		case state.Available() < state.Frozen:
+			leave(id, "the account owes what the chain took back")
+			continue
+		case t.Detail.BTC < bitcoin.DustLimit:
+			leave(id, "nodes relay no such small amount")
+			continue
+		}
+		if err := payer.CheckAddress(t.Detail.To); err != nil {
+			leave(id, err.Error())
+			continue
+		}
+		more, why, err := p.exclude(id, coins, required)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if why != "" {
+			leave(id, why)
+			continue
+		}
+		sales, required = append(sales, id), append(required, more...)
+	}
+	return sales, required, leftOut, nil
+}
+
+// exclude returns the coins to spend so that no cancelled payout of a sale can be paid
+// beside the next one, or why that cannot be had.
+func (p *payouts) exclude(sale account.TransactionID, coins *purse, required []wire.OutPoint) (more []wire.OutPoint, why string, err error) {
+	for _, old := range p.all().List {
+		if old.Status() != account.PayoutIsCancelled || old.SpentBy != (account.ChainHash{}) || !slices.Contains(old.Sales, sale) {
+			continue
+		}
+		isRequired := func(c account.PayoutCoin) bool {
+			return slices.Contains(required, wireOut(c.Out)) || slices.Contains(more, wireOut(c.Out))
+		}
+		if slices.ContainsFunc(old.Coins, isRequired) {
+			continue
+		}
+		found := false
+		for _, c := range old.Coins {
+			if found, err = coins.has(wireOut(c.Out)); err != nil {
+				return nil, "", err
+			}
+			if found {
+				more = append(more, wireOut(c.Out))
+				break
+			}
+		}
+		if !found {
+			return nil, fmt.Sprintf("payout %d, which was cancelled, had it, and no coin of that is left to spend: it may be on its way; cancel it again with the transaction that spent one", old.Number), nil
+		}
+	}
+	return more, "", nil
+}
+
+// claim takes the sales for a payout, those that have not ended meanwhile.
+func (p *payouts) claim(sales []account.TransactionID, number uint32) (claimed []account.TransactionID, err error) {
+	orders := make([]order, 0, len(sales))
+	for _, sale := range sales {
+		u, _ := p.exchange.directory.find(sale.User)
+		orders = append(orders, order{u, &account.ClaimSale{N: sale.N, Payout: number}})
+	}
+	if err := p.exchange.payments.sendAll(p.exchange.payments.ctx, orders); err != nil {
+		return nil, err
+	}
+	for _, sale := range sales {
+		if _, state := p.exchange.directory.find(sale.User); state.ClaimOf(sale.N) == number {
+			claimed = append(claimed, sale)
+		}
+	}
+	if len(claimed) == 0 {
+		return nil, &account.Error{Code: CodeNothingToPay, Message: "the sales were ended meanwhile"}
+	}
+	return claimed, nil
+}
+
+// build chooses the coins and makes the transaction.
+func (p *payouts) build(payer Payer, from *purse, required []wire.OutPoint, sales []account.TransactionID, feeRate int64, number uint32) (*account.Payout, error) {
+	const largest = 70 * (account.MaxPayoutSales + account.MaxPayoutCoins) // virtual bytes
+	amount := account.Money(largest * feeRate)
+	payees := make([]bitcoin.Payee, len(sales))
+	for i, sale := range sales {
+		t, _, _ := p.exchange.Transaction(sale)
+		payees[i] = bitcoin.Payee{Address: t.Detail.To, BTC: t.Detail.BTC}
+		amount += t.Detail.BTC
+	}
+	coins, err := from.take(required, amount)
+	if err != nil {
+		return nil, err
+	}
+	made, err := bitcoin.NewPayout(payer.Keys(), coins, payees, feeRate, number)
+	if errors.Is(err, bitcoin.ErrCoins) {
+		return nil, &account.Error{Code: CodeNoCoins, Message: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	payout := &account.Payout{Sales: sales, Fee: made.Fee, Change: made.Change, ChangeIndex: number}
+	for _, c := range made.Spent {
+		out := account.Outpoint{TxID: account.ChainHash(c.Out.Hash), Index: c.Out.Index}
+		payout.Coins = append(payout.Coins, account.PayoutCoin{Out: out, BTC: c.BTC, Change: c.Change, Index: c.Index})
+	}
+	var raw bytes.Buffer
+	if err := made.Tx.SerializeNoWitness(&raw); err != nil {
+		return nil, fmt.Errorf("payout: %w", err)
+	}
+	payout.Unsigned, payout.TxID = raw.Bytes(), account.ChainHash(made.Tx.TxHash())
+	return payout, nil
+}
