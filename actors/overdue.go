@@ -31,9 +31,11 @@ const patience = 10
 
 // wait notes that somebody begins to wait for c.
 func (o *overdue) wait(c *call) {
-	if !c.patient {
-		c.waiting.Store(firstTick + o.ticks.Load())
+	if c.patient { // also where somebody gave up on what the call carried before
+		c.waiting.Store(isAnswered)
+		return
 	}
+	c.waiting.Store(firstTick + o.ticks.Load())
 }
 
 func (o *overdue) add(c *call) {
