@@ -128,6 +128,8 @@ Another service, or who steals from it, uses what a user showed it [V9]:
   - Until a user has a second factor, who has a session or the wallet's key can enrol one
     of their own. There is none for operators.
   - A session that is elevated is its thief's for the minutes that are left.
+  - Three codes of a million are good at a time. Who has the wallet's key may try 30 an
+    hour, and is right within a day one time of 460; with a stolen session alone, 1,400.
   - A withdrawal goes to any address, of any amount, at once, by one operator's word:
     no address book, no daily limit, no four eyes.
   - Who can write to the log's files can make history. The checks of verify find damage,
