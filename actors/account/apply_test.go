@@ -182,8 +182,14 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 	}
 	contact("contact", Contact{})
 	contact("Contact.Codes", Contact{Codes: []Time{1}})
+	contact("Contact.Recovery", Contact{Recovery: &Recovery{}})
+	for i := range reflect.TypeFor[Recovery]().NumField() {
+		r := &Recovery{}
+		change(t, reflect.ValueOf(r).Elem().Field(i))
+		contact("Recovery."+reflect.TypeFor[Recovery]().Field(i).Name, Contact{Recovery: r})
+	}
 	for i := range reflect.TypeFor[Contact]().NumField() {
-		if name := reflect.TypeFor[Contact]().Field(i).Name; name != "Codes" {
+		if name := reflect.TypeFor[Contact]().Field(i).Name; name != "Codes" && name != "Recovery" {
 			c := Contact{}
 			change(t, reflect.ValueOf(&c).Elem().Field(i))
 			contact("Contact."+name, c)

@@ -375,5 +375,6 @@ func (e *SessionRotated) apply(a *Account, at Time) error {
 
 func (e *FactorsReset) apply(a *Account, _ Time) error {
 	a.Factors, a.Sessions = nil, nil
+	a.endRecovery()
 	return nil
 }

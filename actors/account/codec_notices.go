@@ -19,6 +19,12 @@ func newNoticeEvent(k kind) Event {
 		return new(EmailCodeMissed)
 	case kindEmailVerified:
 		return new(EmailVerified)
+	case kindRecoveryRequested:
+		return new(RecoveryRequested)
+	case kindRecoveryReminded:
+		return new(RecoveryReminded)
+	case kindRecoveryCancelled:
+		return new(RecoveryCancelled)
 	}
 	return nil
 }

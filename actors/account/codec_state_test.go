@@ -121,14 +121,18 @@ func goldenStates(t testing.TB) map[string]*State {
 	n = do(t, a, &Sell{Amount: Unit, BTC: 100, Address: "bc1q"}, start+1)
 	do(t, a, &ClaimSale{N: n, Payout: 300}, start+1)
 	states["outgoing"] = &a.State
+
+	a = recovering(t)
+	do(t, a, &RemindRecovery{}, start.Add(ReminderInterval))
+	states["recovering"] = &a.State
 	return states
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
+var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true}
+var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

@@ -30,6 +30,8 @@ type Contact struct {
 	WrongCodes  uint32 // tries that were wrong
 
 	Codes []Time // when codes were sent, oldest first; those of the last EmailCodePeriod
+
+	Recovery *Recovery // of the second factor; nil while none is under way
 }
 
 // VerifiedEmail is the address that may be written to, "" if there is none.
@@ -88,10 +90,18 @@ func (c *SendEmailCode) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	case a.VerifiedEmail() == a.Email:
 		return nil, 0, refuse(CodeNoChange, "the address %s is verified already", a.Email)
 	}
-	if codes := a.Contact.recentCodes(at); len(codes) >= MaxEmailCodes || (len(codes) > 0 && at < codes[len(codes)-1].Add(EmailCodePause)) {
-		return nil, 0, refuse(CodeTooManyEmails, "%d codes in %s are the limit, and one in %s; use the last one, or try again later", MaxEmailCodes, EmailCodePeriod, EmailCodePause)
+	if err := a.mayHaveCode(at); err != nil {
+		return nil, 0, err
 	}
 	return []Event{&EmailCodeSent{Email: a.Email, Code: c.Code, ExpiresAt: at.Add(c.Lifetime)}}, 0, nil
+}
+
+// mayHaveCode refuses a code more than there may be.
+func (a *Account) mayHaveCode(at Time) *Error {
+	if codes := a.Contact.recentCodes(at); len(codes) >= MaxEmailCodes || (len(codes) > 0 && at < codes[len(codes)-1].Add(EmailCodePause)) {
+		return refuse(CodeTooManyEmails, "%d codes in %s are the limit, and one in %s; use the last one, or try again later", MaxEmailCodes, EmailCodePeriod, EmailCodePause)
+	}
+	return nil
 }
 
 // recentCodes are the times of Codes that count at a time.
@@ -110,15 +120,25 @@ func (c *ConfirmEmail) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	if err := a.MayChange(); err != nil {
 		return nil, 0, err
 	}
-	switch k := a.Contact; {
-	case k == nil || k.CodeFor == "" || k.CodeFor != a.Email || at >= k.CodeExpires:
-		return nil, 0, refuse(CodeWrongCode, "no code is open for this address; ask for a new one")
-	case k.WrongCodes >= MaxWrongCodes:
-		return nil, 0, refuse(CodeWrongCode, "%d tries were wrong; ask for a new code", MaxWrongCodes)
-	case subtle.ConstantTimeCompare(k.Code[:], c.Code[:]) != 1:
+	switch right, err := a.checkCode(c.Code, at); {
+	case err != nil:
+		return nil, 0, err
+	case !right:
 		return []Event{&EmailCodeMissed{}}, 0, nil
 	}
 	return []Event{&EmailVerified{Email: a.Email}}, 0, nil
+}
+
+// checkCode reports whether code is the one that was sent, or why none would be.
+func (a *Account) checkCode(code Hash, at Time) (right bool, err *Error) {
+	switch c := a.Contact; {
+	case c == nil || c.CodeFor == "" || c.CodeFor != a.Email || at >= c.CodeExpires:
+		return false, refuse(CodeWrongCode, "no code is open for this address; ask for a new one")
+	case c.WrongCodes >= MaxWrongCodes:
+		return false, refuse(CodeWrongCode, "%d tries were wrong; ask for a new code", MaxWrongCodes)
+	default:
+		return subtle.ConstantTimeCompare(c.Code[:], code[:]) == 1, nil
+	}
 }
 
 // contact returns a Contact that may be changed, for one change.
@@ -173,7 +193,7 @@ func (a *Account) emailChanged() {
 		return
 	}
 	c := a.contact()
-	c.Verified, c.VerifiedAt = "", 0
+	c.Verified, c.VerifiedAt, c.Recovery = "", 0, nil // that took a factor, or an operator
 	c.endCode()
 	a.Contact = c
 }

@@ -85,13 +85,16 @@ const (
 	kindFactorsReset     kind = 26
 
 	// 36 to 45 are what others are told, and where users are written to.
-	kindNoticeQueued    kind = 36
-	kindNoticeSettled   kind = 37
-	kindNoticeReplayed  kind = 38
-	kindNoticeLost      kind = 39
-	kindEmailCodeSent   kind = 40
-	kindEmailCodeMissed kind = 41
-	kindEmailVerified   kind = 42
+	kindNoticeQueued      kind = 36
+	kindNoticeSettled     kind = 37
+	kindNoticeReplayed    kind = 38
+	kindNoticeLost        kind = 39
+	kindEmailCodeSent     kind = 40
+	kindEmailCodeMissed   kind = 41
+	kindEmailVerified     kind = 42
+	kindRecoveryRequested kind = 43
+	kindRecoveryReminded  kind = 44
+	kindRecoveryCancelled kind = 45
 
 	// What is paid out.
 	kindPayoutExported  kind = 46

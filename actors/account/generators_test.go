@@ -196,6 +196,11 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindEmailVerified: rapid.Custom(func(t *rapid.T) Event {
 		return &EmailVerified{Email: text(t)}
 	}),
+	kindRecoveryRequested: rapid.Custom(func(t *rapid.T) Event {
+		return &RecoveryRequested{Until: genTime.Draw(t, "until"), Cancel: text(t)}
+	}),
+	kindRecoveryReminded:  rapid.Just[Event](&RecoveryReminded{}),
+	kindRecoveryCancelled: rapid.Custom(func(t *rapid.T) Event { return &RecoveryCancelled{By: text(t)} }),
 	kindChainAdvanced: rapid.Custom(func(t *rapid.T) Event {
 		return &ChainAdvanced{
 			First: genHeight.Draw(t, "first"), Time: genTime.Draw(t, "time"),

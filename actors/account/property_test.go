@@ -114,6 +114,15 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"ExpirePayment": send(func(t *rapid.T) Command { return &ExpirePayment{N: m.someTransaction(t)} }),
 		"SendEmailCode": send(func(t *rapid.T) Command { return &SendEmailCode{Code: someCode(t), Lifetime: time.Hour} }),
 		"ConfirmEmail":  send(func(t *rapid.T) Command { return &ConfirmEmail{Code: someCode(t)} }),
+		"StartRecovery": send(func(t *rapid.T) Command { return &StartRecovery{Code: someCode(t), Lifetime: time.Hour} }),
+		"ConfirmRecovery": send(func(t *rapid.T) Command {
+			return &ConfirmRecovery{Code: someCode(t), Delay: time.Hour, Cancel: "c"}
+		}),
+		"CancelRecovery": send(func(t *rapid.T) Command {
+			return &CancelRecovery{Session: session(m.someSession(t)), Code: rapid.SampledFrom([]string{"", "c", "d"}).Draw(t, "code"), By: by(t)}
+		}),
+		"CompleteRecovery": send(func(*rapid.T) Command { return &CompleteRecovery{} }),
+		"RemindRecovery":   send(func(*rapid.T) Command { return &RemindRecovery{} }),
 		"SettleNotice": send(func(t *rapid.T) Command {
 			state := rapid.SampledFrom([]NoticeState{NoticeDelivered, NoticeFailed}).Draw(t, "state")
 			return &SettleNotice{N: m.someNotice(t), State: state, Attempts: number(t), Problem: "p"}
