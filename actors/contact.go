@@ -47,15 +47,31 @@ func newCode(random io.Reader) (string, error) {
 	return string(b[:codeLength/2]) + "-" + string(b[codeLength/2:]), nil
 }
 
-// hashCode is what is kept of a code, however it was typed.
-func hashCode(id account.UserID, code string) account.Hash {
-	typed := strings.NewReplacer("-", "", " ", "", "O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(code))
-	return sha256.Sum256(append(id[:], "e-mail code\x00"+typed...))
+// typedCode is a code as it was drawn, without its hyphen, however it was typed.
+func typedCode(code string) string {
+	return strings.NewReplacer("-", "", " ", "", "O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(code))
+}
+
+// hashCode is what is kept of a code. One that was sent for something else is no use.
+func hashCode(id account.UserID, use mail.Kind, code string) account.Hash {
+	return sha256.Sum256(append(id[:], "e-mail code\x00"+string(use)+"\x00"+typedCode(code)...))
+}
+
+func wrongCode() error {
+	return &account.Error{Code: account.CodeWrongCode, Field: "code", Message: "this is not the code that was sent"}
 }
 
 // SendEmailCode sends a code to the address of the session's user, and says until when
-// it holds. The message is not kept: where it could not be sent, the user asks again.
+// it holds.
 func (x *Exchange) SendEmailCode(s *Session) (email string, until account.Time, err error) {
+	return x.sendCode(s, mail.VerifyAddress, func(hash account.Hash) account.Command {
+		return &account.SendEmailCode{Code: hash, Lifetime: emailCodeLifetime}
+	})
+}
+
+// sendCode draws a code, makes its hash durable by a command, and sends it. The message
+// is not kept: where it could not be sent, the user asks again.
+func (x *Exchange) sendCode(s *Session, use mail.Kind, command func(account.Hash) account.Command) (email string, until account.Time, err error) {
 	if x.cfg.Mail == nil {
 		return "", 0, ErrMailOff
 	}
@@ -69,7 +85,7 @@ func (x *Exchange) SendEmailCode(s *Session) (email string, until account.Time, 
 	if err != nil {
 		return "", 0, err
 	}
-	receipt, err := x.do(s.user, &account.SendEmailCode{Code: hashCode(s.user.id, code), Lifetime: emailCodeLifetime}, nil)
+	receipt, err := x.do(s.user, command(hashCode(s.user.id, use, code)), nil)
 	if err != nil {
 		return "", 0, err
 	}
@@ -78,7 +94,7 @@ func (x *Exchange) SendEmailCode(s *Session) (email string, until account.Time, 
 	ctx, cancel := context.WithTimeout(context.Background(), emailCodePatience)
 	defer cancel()
 	err = x.cfg.Mail.Send(ctx, &mail.Message{
-		ID: fmt.Sprintf("%s-c%d", s.user.id, receipt.State.Seq), To: email, Kind: mail.VerifyAddress,
+		ID: fmt.Sprintf("%s-c%d", s.user.id, receipt.State.Seq), To: email, Kind: use,
 		Fields: mail.Fields{Username: receipt.State.Username, Code: code, Until: until.Std()},
 	})
 	if err != nil {
@@ -91,12 +107,12 @@ func (x *Exchange) SendEmailCode(s *Session) (email string, until account.Time, 
 // ConfirmEmail verifies the address of the session's user by the code that was sent to
 // it. A wrong one is an *account.Error.
 func (x *Exchange) ConfirmEmail(s *Session, code string) (*account.State, error) {
-	receipt, err := x.do(s.user, &account.ConfirmEmail{Code: hashCode(s.user.id, code)}, nil)
+	receipt, err := x.do(s.user, &account.ConfirmEmail{Code: hashCode(s.user.id, mail.VerifyAddress, code)}, nil)
 	if err != nil {
 		return nil, err
 	}
 	if receipt.State.VerifiedEmail() != receipt.State.Email {
-		return nil, &account.Error{Code: account.CodeWrongCode, Field: "code", Message: "this is not the code that was sent"}
+		return nil, wrongCode()
 	}
 	return receipt.State, nil
 }

@@ -60,6 +60,10 @@ type Config struct {
 	// Mail writes to users whose e-mail address is verified. nil: nobody is written to.
 	Mail *mail.Sender
 
+	// RecoveryDelay is how long it takes until who lost their second factor is without
+	// one. Default 72 h.
+	RecoveryDelay time.Duration
+
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
 
@@ -110,6 +114,8 @@ type Exchange struct {
 	uses      uses
 	notices   notices
 
+	recoveries recoveries
+
 	enrolments *secondfactor.Enrolments
 	codes      chan struct{} // a place for each code that is under way to the mail server
 
@@ -126,6 +132,9 @@ type Exchange struct {
 // New prepares an Exchange on a journal that has not been started. Recover makes
 // it ready.
 func New(cfg Config) *Exchange {
+	if cfg.RecoveryDelay == 0 {
+		cfg.RecoveryDelay = 72 * time.Hour
+	}
 	if cfg.CommandTimeout == 0 {
 		cfg.CommandTimeout = 10 * time.Second
 	}
@@ -159,6 +168,7 @@ func New(cfg Config) *Exchange {
 	x.uses.init(cfg.Terms.SessionIdle)
 	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)
 	x.notices.init(x)
+	x.recoveries.init(x)
 	x.codes = make(chan struct{}, maxCodesAtOnce)
 	x.calls.New = func() any { return newCall(x) }
 	return x
@@ -168,6 +178,7 @@ func New(cfg Config) *Exchange {
 // journal stays the caller's to close, after the last request has been answered.
 func (x *Exchange) Close() {
 	x.uses.group.Wait()
+	x.recoveries.stop()
 	x.notices.stop()
 	x.payments.stop()
 	x.passive.close()

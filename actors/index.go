@@ -45,6 +45,7 @@ func (r *recovery) index() error {
 			shares[i].index(&x.directory, users[from:to])
 			if shares[i].err == nil {
 				x.notices.index(users[from:to])
+				x.recoveries.index(users[from:to])
 				shares[i].resume = x.payments.index(users[from:to])
 			}
 		}()

@@ -25,6 +25,9 @@ type mailBody struct {
 	What     string `json:"what,omitzero"`
 	Amount   string `json:"amount,omitzero"`
 	Address  string `json:"address,omitzero"` // where money goes
+	Since    string `json:"since,omitzero"`   // when what it is about began, if that was not the act itself
+	Until    string `json:"until,omitzero"`
+	Code     string `json:"code,omitzero"` // to stop it
 }
 
 // text is the body of a notice. Its number is the notice's own matter.
@@ -41,7 +44,8 @@ func isMailed(e account.Event) bool {
 	switch e.(type) {
 	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged,
 		*account.TOTPEnrolled, *account.TOTPRemoved, *account.PasskeyAdded, *account.PasskeyRemoved,
-		*account.RecoveryCodesSet, *account.RecoveryCodeUsed, *account.FactorsReset:
+		*account.RecoveryCodesSet, *account.RecoveryCodeUsed, *account.FactorsReset,
+		*account.RecoveryRequested, *account.RecoveryReminded, *account.RecoveryCancelled:
 		return true
 	}
 	return false
@@ -64,6 +68,8 @@ func factorChange(e account.Event) string {
 		return "a recovery code was used"
 	case *account.FactorsReset:
 		return "all second factors were removed"
+	case *account.RecoveryCancelled:
+		return "the removal of your second factor was stopped"
 	}
 	return ""
 }
@@ -85,6 +91,10 @@ func mailOf(e account.Event, command account.Command, before, state *account.Sta
 			b.Client = login.Client
 		}
 		return mail.NewLogin, b, true
+	case *account.RecoveryRequested, *account.RecoveryReminded:
+		r := state.Contact.Recovery
+		b.Since, b.Until, b.Code = r.RequestedAt.String(), r.Until.String(), r.Cancel
+		return mail.RecoveryRequested, b, true
 	case *account.ProfileChanged:
 		return mail.AddressChanged, b, state.VerifiedEmail() != b.To
 	case *account.WithdrawalRequested, *account.SaleRequested:
@@ -108,9 +118,16 @@ func sendMail(ctx context.Context, sender *mail.Sender, id account.NoticeID, n *
 	if err := json.Unmarshal([]byte(n.Body), &b); err != nil {
 		return delivery.Result{Final: true, Problem: problemText(err)}
 	}
-	err := sender.Send(ctx, &mail.Message{ID: id.String(), To: b.To, Kind: mail.Kind(n.Name), Fields: mail.Fields{
-		Username: b.Username, At: n.At.Std(), Client: b.Client, What: b.What, Amount: b.Amount, To: b.Address,
-	}})
+	m := &mail.Message{ID: id.String(), To: b.To, Kind: mail.Kind(n.Name), Fields: mail.Fields{
+		Username: b.Username, At: n.At.Std(), Client: b.Client, What: b.What, Amount: b.Amount, To: b.Address, Code: b.Code,
+	}}
+	if since, err := time.Parse(time.RFC3339Nano, b.Since); err == nil { // else it is the act's time
+		m.Fields.At = since
+	}
+	if until, err := time.Parse(time.RFC3339Nano, b.Until); err == nil { // else there is none
+		m.Fields.Until = until
+	}
+	err := sender.Send(ctx, m)
 	return delivery.Result{
 		Delivered: err == nil, Problem: problemText(err),
 		Final: errors.Is(err, mail.ErrRejected) || errors.Is(err, mail.ErrMessage),

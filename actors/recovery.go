@@ -76,6 +76,7 @@ func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
 	x.overdue.start(x.cfg.CommandTimeout)
 	x.payments.start()
 	x.notices.start()
+	x.recoveries.start()
 	x.snapshots.start(r.logBytes)
 	if x.cfg.PassivateAfter > 0 {
 		x.passive.start(x, x.cfg.PassivateAfter)

@@ -162,6 +162,8 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 		x.payouts.observe(event)
 	case *account.CreditReversed, *account.FreezeLifted:
 		x.payments.alert(account.TransactionID{User: u.id}, event)
+	case *account.RecoveryRequested:
+		x.recoveries.add(u)
 	case *account.NoticeQueued, *account.NoticeReplayed, *account.NoticeLost:
 		x.notices.observe(u, state, event, at)
 	case *account.TxFailed:

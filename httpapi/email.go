@@ -28,7 +28,11 @@ func (s *Server) verifyEmail(r *request) error {
 	if err := r.decode(); err != nil {
 		return err
 	}
-	email, until, err := s.exchange.SendEmailCode(&r.session)
+	return r.codeSent(s.exchange.SendEmailCode(&r.session))
+}
+
+// codeSent says where a code went, and until when it holds.
+func (r *request) codeSent(email string, until account.Time, err error) error {
 	if err != nil {
 		return err
 	}

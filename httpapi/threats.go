@@ -54,6 +54,10 @@ A thief has a session's token [V7]:
     TestWrongFactorsAreFewAndLockNobodyOut.
   - A passkey signs for this origin and a challenge of this session, once, on its user's
     device. TestWhatIsWrongWithAnAssertionIsRefused.
+  - Whoever has the wallet, and the mailbox too, can have the factors removed, but only
+    after days in which the user is written to and any factor, a code of the mail or an
+    operator stops it. TestALostFactorIsRemovedAfterDaysOfNotice,
+    TestWhoeverHasTheMailOrTheFactorStopsARecovery, TestALostFactorIsRemovedThroughKill9.
   - Where there is a mail server, a user with a verified address is written to of logins,
     withdrawals, sales and changes of the factors, and at the address before when it is
     changed; an address is verified by a code of few tries. TestAUserIsWrittenToOfWhatAThiefWouldDo,

@@ -12,7 +12,7 @@ const (
 	MaxEmailCodes   = 5 // codes sent in EmailCodePeriod
 	MaxWrongCodes   = 5 // tries at one code
 	EmailCodePeriod = 24 * time.Hour
-	EmailCodePause  = time.Minute // between two codes
+	EmailCodePause  = time.Minute // after a code that was not used
 
 	// LocalDomain ends the addresses that accounts have to begin with. No mail goes there.
 	LocalDomain = "@aitbc.local"
@@ -98,8 +98,9 @@ func (c *SendEmailCode) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 
 // mayHaveCode refuses a code more than there may be.
 func (a *Account) mayHaveCode(at Time) *Error {
-	if codes := a.Contact.recentCodes(at); len(codes) >= MaxEmailCodes || (len(codes) > 0 && at < codes[len(codes)-1].Add(EmailCodePause)) {
-		return refuse(CodeTooManyEmails, "%d codes in %s are the limit, and one in %s; use the last one, or try again later", MaxEmailCodes, EmailCodePeriod, EmailCodePause)
+	codes := a.Contact.recentCodes(at)
+	if early := len(codes) > 0 && a.Contact.CodeFor != "" && at < codes[len(codes)-1].Add(EmailCodePause); early || len(codes) >= MaxEmailCodes {
+		return refuse(CodeTooManyEmails, "%d codes in %s are the limit, and one in %s while it is not used; use the last one, or try again later", MaxEmailCodes, EmailCodePeriod, EmailCodePause)
 	}
 	return nil
 }
@@ -119,6 +120,9 @@ func (c *Contact) recentCodes(at Time) []Time {
 func (c *ConfirmEmail) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	if err := a.MayChange(); err != nil {
 		return nil, 0, err
+	}
+	if a.VerifiedEmail() == a.Email { // a code that is open is for something else
+		return nil, 0, refuse(CodeWrongCode, "the address %s is verified already", a.Email)
 	}
 	switch right, err := a.checkCode(c.Code, at); {
 	case err != nil:

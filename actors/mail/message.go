@@ -24,6 +24,7 @@ const (
 	PayoutCompleted   Kind = "payout-completed"   // What, Amount, To
 	AddressAdded      Kind = "address-added"      // To, Until
 	FactorChanged     Kind = "factor-changed"     // What
+	RecoveryCode      Kind = "recovery-code"      // Code, Until
 	RecoveryRequested Kind = "recovery-requested" // Until, Code
 )
 

@@ -61,6 +61,11 @@ var attackRows = []row{
 	{"GET /api/users/me/email", "", 401, 200, 200, 200, 401, 401, 401},
 	{"POST /api/users/me/email/verify", "", 401, 404, 404, 404, 401, 401, 401}, // there is no mail server
 	{"POST /api/users/me/email/verify/confirm", `{"code":"00000-00000"}`, 401, 400, 400, 403, 401, 401, 401},
+	{"GET /api/users/me/factors/recovery", "", 401, 200, 200, 200, 401, 401, 401},
+	{"POST /api/users/me/factors/recovery", "", 401, 404, 404, 404, 401, 401, 401}, // there is no mail server
+	{"POST /api/users/me/factors/recovery/confirm", `{"code":"00000-00000"}`, 401, 400, 400, 403, 401, 401, 401},
+	{"POST /api/users/me/factors/recovery/cancel", "", 401, 404, 404, 404, 401, 401, 401},
+	{"POST /api/operator/users/{id}/cancel-recovery", "", 401, 403, 403, 403, 403, 404, 404},
 	{"GET /api/users/me/sessions", "", 401, 200, 200, 200, 401, 401, 401},
 	{"DELETE /api/users/me/sessions/{id}", "", 401, 200, 404, 404, 401, 401, 401},
 	{"DELETE /api/users/me/sessions", "", 401, 200, 200, 200, 401, 401, 401},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -86,6 +87,71 @@ func TestAUserIsWrittenToThroughKill9(t *testing.T) {
 	}
 	if n := len(server.Messages()); n != 3 {
 		t.Errorf("%d messages", n)
+	}
+}
+
+// TestALostFactorIsRemovedThroughKill9 kills the service while a recovery is under way.
+func TestALostFactorIsRemovedThroughKill9(t *testing.T) {
+	server := mailtest.Start(t, mailtest.Clear)
+	data := filepath.Join(t.TempDir(), "data")
+	options := append([]string{"--demo", "--log-level", "warn", "--recovery-delay", "2s"}, mailOptions(server)...)
+	s := startService(t, data, options...)
+	const wallet = "mailwallet_lost"
+	_, token := s.login(wallet)
+	as := func(want int, method, path, body string) map[string]any {
+		t.Helper()
+		return s.mustCall(want, method, path, body, "X-Session-Token", token).decode(t)
+	}
+	recovery := "/api/users/me/factors/recovery"
+	as(409, "POST", recovery, "")
+	as(200, "PATCH", "/api/users/me", `{"email":"anna@mail.example"}`)
+	as(202, "POST", "/api/users/me/email/verify", "")
+	as(200, "POST", "/api/users/me/email/verify/confirm", `{"code":"`+mailedCode.FindString(server.Wait(1)[0].Text)+`"}`)
+	s.enrolApp(token)
+	_, token = s.login(wallet)
+	as(403, "PATCH", "/api/users/me", `{"email":"eve@evil.example"}`)
+	as(202, "POST", recovery, "")
+	var code string
+	s.until("the code has come", func() bool {
+		for _, m := range server.Messages() {
+			if m.Subject == "AITBC Exchange: have your second factor removed" {
+				code = mailedCode.FindString(m.Text)
+			}
+		}
+		return code != ""
+	})
+	as(400, "POST", recovery+"/confirm", `{"code":"00000-00000"}`)
+	if got := as(202, "POST", recovery+"/confirm", `{"code":"`+code+`"}`); got["removed_at"] == nil {
+		t.Errorf("%v", got)
+	}
+	as(403, "POST", recovery+"/cancel", "")
+	as(400, "POST", recovery+"/cancel", `{"code":"00000-00000"}`)
+	if got := as(200, "GET", recovery, ""); got["removed_at"] == nil {
+		t.Errorf("%v", got)
+	}
+	s.kill()
+	s = startService(t, data, options...)
+	s.until("all sessions have ended", func() bool {
+		a, err := s.call(http.DefaultClient, "GET", "/api/users/me", "", "X-Session-Token", token)
+		return err == nil && a.status == http.StatusUnauthorized
+	})
+	_, token = s.login(wallet)
+	if got := as(200, "GET", "/api/users/me/factors", ""); got["totp"] != false {
+		t.Errorf("%v", got)
+	}
+	as(200, "PATCH", "/api/users/me", `{"username":"anna"}`)
+	s.until("the user is told", func() bool {
+		told := map[string]bool{}
+		for _, m := range server.Messages() {
+			told[m.Subject] = true
+		}
+		return told["AITBC Exchange: your second factor will be removed"] && told["AITBC Exchange: all second factors were removed"]
+	})
+	if code, _ := s.stop(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	if out, code := runVerify(t, data); code != 0 {
+		t.Errorf("verify: exit %d\n%s", code, out)
 	}
 }
 

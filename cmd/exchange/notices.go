@@ -21,10 +21,13 @@ type noticeSettings struct {
 	smtp, smtpSecurity     string
 	smtpUser, smtpPassFile string
 	mailFrom               string
+
+	recoveryDelay time.Duration
 }
 
 func (n *noticeSettings) options(o *options) {
-	n.smtpSecurity = string(mail.StartTLS)
+	n.smtpSecurity, n.recoveryDelay = string(mail.StartTLS), 72*time.Hour
+	o.duration(&n.recoveryDelay, "recovery-delay", time.Second, 30*24*time.Hour, "how long it takes until the second factors of who has lost them are removed; the user is written to meanwhile, and can stop it")
 	o.text(&n.smtp, "smtp", "mail server that users are written to by, as HOST:PORT; without it they are not")
 	o.choice(&n.smtpSecurity, "smtp-security", []string{string(mail.StartTLS), string(mail.TLS), string(mail.Clear)}, "how the connection to the mail server is protected; none is for a loopback address alone")
 	o.text(&n.smtpUser, "smtp-user", "user of the mail server, where it asks for one; with -smtp-pass-file")
