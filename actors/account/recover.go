@@ -37,7 +37,7 @@ type RecoveryReminded struct{}
 
 // RecoveryCancelled stops a recovery.
 type RecoveryCancelled struct {
-	By string // "" the user, "code", "clock", or an operator's name
+	By string // "" the user, "clock", or an operator's name
 }
 
 func (*RecoveryRequested) kind() kind { return kindRecoveryRequested }
@@ -107,7 +107,7 @@ func (c *ConfirmRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error) 
 }
 
 func (c *CancelRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error) {
-	r, by := a.recovery(), c.By
+	r := a.recovery()
 	switch {
 	case r == nil:
 		return nil, 0, refuse(CodeNotFound, "no recovery is under way")
@@ -116,13 +116,12 @@ func (c *CancelRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		if subtle.ConstantTimeCompare([]byte(r.Cancel), []byte(c.Code)) != 1 {
 			return nil, 0, refuse(CodeWrongCode, "this is not the code of the recovery that is under way")
 		}
-		by = "code"
 	default:
 		if err := a.Admits(Guard{Session: c.Session, Asks: AskEnrolled}, at); err != nil {
 			return nil, 0, err
 		}
 	}
-	return []Event{&RecoveryCancelled{By: by}}, 0, nil
+	return []Event{&RecoveryCancelled{By: c.By}}, 0, nil
 }
 
 func (c *RemindRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error) {
@@ -142,7 +141,7 @@ func (c *CompleteRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error)
 	if err := a.MayChange(); err != nil { // the operator may still look into it
 		return nil, 0, err
 	}
-	return []Event{&FactorsReset{By: "recovery", Reason: "asked for by the user"}}, 0, nil
+	return []Event{&FactorsReset{By: "clock", Reason: "recovery"}}, 0, nil
 }
 
 func (e *RecoveryRequested) apply(a *Account, at Time) error {
