@@ -29,7 +29,7 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 	}
 	p.one.Lock()
 	defer p.one.Unlock()
-	if err := p.reclaim(p.all()); err != nil { // of an export that failed halfway
+	if err := p.reclaim(); err != nil { // of an export that failed halfway
 		return view, nil, err
 	}
 	coins := p.purse(ctx, payer.Node())

@@ -286,32 +286,45 @@ func (p *payouts) start() {
 	if err != nil {
 		return
 	}
-	all := p.all()
 	p.exchange.payments.finished.Add(1)
 	go func() {
 		defer p.exchange.payments.finished.Done()
 		p.one.Lock()
-		err := p.reclaim(all)
+		err := p.reclaim()
 		p.one.Unlock()
-		if err == nil {
-			p.keepSending(payer)
+		if err != nil && p.exchange.payments.ctx.Err() == nil {
+			p.exchange.log.Warn("sales and payouts are not compared; the next export does it", slog.Any("error", err))
 		}
+		p.keepSending(payer)
 	}()
 }
 
-// reclaim frees the sales that no payout has: the export that claimed them was not
-// recorded, or their payout was cancelled.
-func (p *payouts) reclaim(all *account.Payouts) error {
+// reclaim makes the claims of the sales agree with the payouts: an export may have
+// claimed some and not been recorded, and a cancellation not have freed them. The
+// caller holds one.
+func (p *payouts) reclaim() error {
+	// An export whose outcome was unknown is known after this, which asks for nothing.
+	var refused *account.Error
+	if _, err := p.exchange.do(p.exchange.cursor, &account.UnminePayout{}, nil); err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	claimed := map[account.TransactionID]uint32{}
+	for _, payout := range p.all().List {
+		if payout.Status() != account.PayoutIsCancelled {
+			for _, sale := range payout.Sales {
+				claimed[sale] = payout.Number
+			}
+		}
+	}
 	var orders []order
 	for _, id := range p.exchange.open.ids(account.TypeSell) {
 		u, state := p.exchange.directory.find(id.User)
-		n := state.ClaimOf(id.N)
-		if n == 0 {
-			continue
+		have, want := state.ClaimOf(id.N), claimed[id]
+		if have != 0 && have != want {
+			orders = append(orders, order{u, &account.FreeSale{N: id.N, Payout: have}})
 		}
-		payout, ok := all.At(n)
-		if !ok || !slices.Contains(payout.Sales, id) || payout.Status() == account.PayoutIsCancelled {
-			orders = append(orders, order{u, &account.FreeSale{N: id.N, Payout: n}})
+		if want != 0 && have != want {
+			orders = append(orders, order{u, &account.ClaimSale{N: id.N, Payout: want}})
 		}
 	}
 	return p.exchange.payments.sendAll(p.exchange.payments.ctx, orders)

@@ -179,6 +179,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	reach("GET /api/operator/payouts/{payout}", a.operator("GET", "/api/operator/payouts/1", ""), 404)
 	reach("POST /api/operator/payouts/{payout}/import", a.operator("POST", "/api/operator/payouts/1/import", `{"psbt":"x"}`), 503)
 	reach("POST /api/operator/payouts/{payout}/cancel", a.operator("POST", "/api/operator/payouts/1/cancel", `{"reason":"x"}`), 503)
+	reach("GET /api/operator/reconcile", a.operator("GET", "/api/operator/reconcile?from=1&to=2", ""), 503)
 	visit("GET /api/operator/refunds", a.operator("GET", "/api/operator/refunds", ""), 200, "refunds total next_cursor")
 	reach("POST /api/operator/refunds/{id}/{outpoint}/settle", a.operator("POST", "/api/operator/refunds/"+id+"/"+someHash+":0/settle", `{"reason":"sent back"}`), 404)
 	reach("POST /api/operator/transactions/{id}/lift-freeze", a.operator("POST", "/api/operator/transactions/"+id+"/lift-freeze", `{"reason":"settled"}`), 409)

@@ -138,6 +138,7 @@ var statuses = map[account.Code]struct {
 	account.CodeEnrolmentRequired: {fasthttp.StatusForbidden, "Second factor to be enrolled"},
 	account.CodeFactorRefused:     {fasthttp.StatusForbidden, "Second factor refused"},
 	account.CodeTooManyPasskeys:   {fasthttp.StatusConflict, "Too many passkeys"},
+	actors.CodeBadRange:           {fasthttp.StatusBadRequest, "Not these blocks"},
 	actors.CodeNothingToPay:       {fasthttp.StatusConflict, "Nothing to pay"},
 	actors.CodeNoCoins:            {fasthttp.StatusConflict, "Not enough coins"},
 	actors.CodeBadPayout:          {fasthttp.StatusBadRequest, "Not the payout"},

@@ -116,6 +116,7 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/api/operator/payouts/{payout}", route{"operator_payout", operatorOnly, reads, false, s.operatorPayout}},
 		{"POST", "/api/operator/payouts/{payout}/import", route{"operator_import_payout", operatorOnly, operates, false, s.importPayout}},
 		{"POST", "/api/operator/payouts/{payout}/cancel", route{"operator_cancel_payout", operatorOnly, operates, false, s.cancelPayout}},
+		{"GET", "/api/operator/reconcile", route{"operator_reconcile", operatorOnly, reads, false, s.reconcile}},
 		{"POST", "/api/operator/snapshot", route{"operator_snapshot", operatorOnly, operates, false, s.takeSnapshot}},
 	}
 }

@@ -120,6 +120,7 @@ var attackRows = []row{
 	{"GET /api/operator/payouts/{payout}", "", 401, 403, 403, 403, 404, 404, 404},
 	{"POST /api/operator/payouts/{payout}/import", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/payouts/{payout}/cancel", `{}`, 401, 403, 403, 403, 403, 400, 400},
+	{"GET /api/operator/reconcile", "", 401, 403, 403, 403, 400, 400, 400},
 	{"POST /api/operator/snapshot", `{"all":true}`, 401, 403, 403, 403, 403, 400, 400},
 }
 

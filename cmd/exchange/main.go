@@ -28,8 +28,16 @@ func commands() []command {
 		{"backup", "copy the data of a running service, and verify the copy", backup},
 		{"repair", "cut off the end of a damaged log, after showing what would be lost", repair},
 		{"payouts", "make, take back signed, cancel and list the payouts of a running service", payouts},
+		{"reconcile", "compare the log of a running service with the chain", reconcile},
 		{"version", "print the version", version},
 	}
+}
+
+// exitStatus ends the process with a code of its own. Without an error there is nothing
+// to print.
+type exitStatus struct {
+	code int
+	error
 }
 
 func main() {
@@ -49,7 +57,13 @@ func run(args []string, env func(string) string, stdout, stderr io.Writer) int {
 		}
 		err := c.run(args[1:], env, stdout, stderr)
 		var usage *usageError
+		var status *exitStatus
 		switch {
+		case errors.As(err, &status):
+			if status.error != nil {
+				fmt.Fprintf(stderr, "exchange %s: %v\n", name, err)
+			}
+			return status.code
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return 0
 		case errors.As(err, &usage):

@@ -33,7 +33,7 @@ func newSeller(t *testing.T, node *bitcointest.Node, coins int, options ...strin
 		q := s.buy()
 		node.Wallet.Pay(pay(q, buyPrice))
 		node.Generate(3)
-		s.stands(q, "status", "confirmed")
+		s.stands(q, "status", "confirmed", "aitbc_credited", "1000")
 	}
 	return s
 }
