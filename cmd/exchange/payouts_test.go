@@ -21,7 +21,7 @@ import (
 // seller is a buyer whose payments are credited, and an operator.
 type seller struct {
 	*buyer
-	sales []string
+	bought []asked
 }
 
 // newSeller buys for so many coins of buyPrice.
@@ -34,17 +34,16 @@ func newSeller(t *testing.T, node *bitcointest.Node, coins int, options ...strin
 		node.Wallet.Pay(pay(q, buyPrice))
 		node.Generate(3)
 		s.stands(q, "status", "confirmed", "aitbc_credited", "1000")
+		s.bought = append(s.bought, q)
 	}
 	return s
 }
 
 // sell asks for a sale of 500 AITBC, 0.004975 BTC.
-func (s *seller) sell() (id string) {
+func (s *seller) sell() string {
 	s.t.Helper()
 	body := fmt.Sprintf(`{"aitbc_amount":500,"btc_address":%q}`, s.node.Wallet.Address)
-	id = s.mustCall(201, "POST", "/api/exchange/sell", body, "X-Session-Token", s.token).decode(s.t)["id"].(string)
-	s.sales = append(s.sales, id)
-	return id
+	return s.mustCall(201, "POST", "/api/exchange/sell", body, "X-Session-Token", s.token).decode(s.t)["id"].(string)
 }
 
 // payouts runs exchange payouts against the service.
