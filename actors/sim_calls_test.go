@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/aitbc/exchange/actors"
@@ -39,10 +38,6 @@ type simRequest struct {
 
 func (u *simUser) ahead() *simAccount        { return u.states[len(u.states)-1] }
 func (u *simUser) shownAccount() *simAccount { return u.states[u.shown] }
-
-func (u *simUser) live(session *simSession, seq int, now account.Time) bool {
-	return now < session.expires && slices.Contains(u.states[seq].sessions, session)
-}
 
 // learn notes the token that an answered login got. A stored hash must be of it.
 func (u *simUser) learn(session *simSession, token string) {

@@ -12,8 +12,28 @@ import (
 )
 
 // settle waits until nothing goes on any more, learns from the disk what has become
-// durable, and holds every answer and every read to the model.
+// durable, and holds every answer and every read to the model. A read may be the use of
+// a session, which is one more record.
 func (s *sim) settle() error {
+	for {
+		if err := s.learn(); err != nil {
+			return err
+		}
+		if err := s.checkAnswers(); err != nil {
+			return err
+		}
+		if err := s.settleNames(); err != nil {
+			return err
+		}
+		if err := s.checkReads(false); err != nil || !s.usedNow {
+			return err
+		}
+	}
+}
+
+// learn waits until nothing goes on any more, and learns from the disk what has become
+// durable.
+func (s *sim) learn() error {
 	synctest.Wait()
 	acked, failed, waiting, held := s.log.seen()
 	s.poisoned, s.waiting, s.held, s.stuck = failed, waiting, held, s.chain.stuck()
@@ -28,13 +48,7 @@ func (s *sim) settle() error {
 	if stats := s.journal.Stats(); !failed && int(stats.Records)+int(stats.QueuedRecords) != s.appended {
 		return fmt.Errorf("%d records are durable and %d queued, where %d were asked for", stats.Records, stats.QueuedRecords, s.appended)
 	}
-	if err := s.checkAnswers(); err != nil {
-		return err
-	}
-	if err := s.settleNames(); err != nil {
-		return err
-	}
-	return s.checkReads(false)
+	return nil
 }
 
 // checkAnswers looks at every call that is under way or was until now: none is
@@ -131,6 +145,7 @@ func (s *sim) checkAnswer(c *simCall, done, late bool) error {
 // While the committer is held in the middle of its completions a user may be shown
 // as before. What did not change is compared again only if all is.
 func (s *sim) checkReads(all bool) error {
+	s.usedNow = false
 	for _, u := range s.users {
 		state, found := s.x.FindUser(u.wallet)
 		if !found {
@@ -150,25 +165,32 @@ func (s *sim) checkReads(all bool) error {
 			}
 		}
 		u.shown, u.last = seq, state
-		if s.random.IntN(4) == 0 || all {
+		if (s.random.IntN(4) == 0 || all) && !s.usedNow {
 			if err := s.checkTokens(u, all); err != nil {
 				return err
 			}
 		}
 	}
-	if s.stuck {
+	if s.stuck || s.usedNow { // then all is read again
 		return nil
 	}
 	return s.checkSums()
 }
 
-// checkTokens says of tokens, live, dead and expired, what becomes of them.
+// checkTokens says of tokens, live, dead, expired and unused, what becomes of them. It
+// ends with the first whose use is written down, which changes what there is to read.
 func (s *sim) checkTokens(u *simUser, all bool) error {
 	for _, i := range s.random.Perm(len(u.tokens)) {
-		t := u.tokens[i]
-		_, live := s.x.Authenticate([]byte(t.token))
-		if want := u.live(t.session, u.shown, s.now()); live != want {
+		t := &u.tokens[i]
+		want := s.live(u, t.session)
+		if _, live := s.authenticate(u, t); live != want {
 			return fmt.Errorf("a token of %s from %s to %s is let in: %t, want %t", u.wallet, t.session.created, t.session.expires, live, want)
+		}
+		if !want && u.shownAccount().letsIn(t.session, s.now(), 0) {
+			s.count.idled++
+		}
+		if s.usedNow {
+			return s.learn()
 		}
 		if !all {
 			break
@@ -223,8 +245,8 @@ func (u *simUser) matches(state *account.State, seq int) error {
 	}
 	for i, session := range a.sessions {
 		g := state.Sessions[i]
-		if g.CreatedAt != session.created || g.ExpiresAt != session.expires || (session.known && g.Hash != session.hash) {
-			return fmt.Errorf("%s after record %d: session %d is %v, want %v", u.wallet, seq, i, g, *session)
+		if g.CreatedAt != session.created || g.ExpiresAt != session.expires || g.UsedAt != a.used[session] || (session.known && g.Hash != session.hash) {
+			return fmt.Errorf("%s after record %d: session %d is %v, want %v used at %s", u.wallet, seq, i, g, *session, a.used[session])
 		}
 	}
 	if err := a.matchFactors(state); err != nil {

@@ -131,8 +131,11 @@ func (s *sim) send(u *simUser, c simCommand, idem *account.Idempotency) error {
 			return nil
 		}
 		var ok bool
-		if session, ok = s.x.Authenticate([]byte(token.token)); !ok {
+		if session, ok = s.authenticate(u, token); !ok {
 			return fmt.Errorf("%s: a live token is refused", u.wallet)
+		}
+		if err := s.learn(); err != nil {
+			return err
 		}
 		c.session = token.session
 	case u.shown == 0, call.background() && (s.poisoned || s.queueFull()):
@@ -167,7 +170,7 @@ func (s *sim) prepare(call *simCall) bool {
 	switch c.kind {
 	case "end other sessions":
 		for _, other := range u.shownAccount().sessions {
-			if other != c.session && s.now() < other.expires {
+			if other != c.session && s.live(u, other) {
 				call.ended++
 			}
 		}
@@ -224,7 +227,7 @@ func (s *sim) record(u *simUser, next *simAccount) {
 
 func (s *sim) liveToken(u *simUser) *simToken {
 	for _, i := range s.random.Perm(len(u.tokens)) {
-		if t := &u.tokens[i]; u.live(t.session, u.shown, s.now()) {
+		if t := &u.tokens[i]; s.live(u, t.session) {
 			return t
 		}
 	}

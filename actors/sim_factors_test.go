@@ -138,7 +138,7 @@ func (a *simAccount) changeFactors(c *simCommand, at account.Time) account.Code 
 			return account.CodeFactorRefused
 		}
 		f.step = c.step
-		a.rotate(c, at.Add(simElevation))
+		a.rotate(c, at, at.Add(simElevation))
 		return ""
 	}
 	if code := a.admits(c, at); code != "" {
@@ -150,21 +150,21 @@ func (a *simAccount) changeFactors(c *simCommand, at account.Time) account.Code 
 	a.sessions = []*simSession{c.session}
 	if c.kind == "remove factor" {
 		a.factors = simFactors{}
-		a.rotate(c, 0)
+		a.rotate(c, at, 0)
 		return ""
 	}
 	f.app, f.step = c.app, 0 // which it tells itself
-	a.rotate(c, at.Add(simElevation))
+	a.rotate(c, at, at.Add(simElevation))
 	return ""
 }
 
 // lastStep is that of the last code that was good.
 func (a *simAccount) lastStep() uint64 { return max(a.factors.step, a.factors.app.step) }
 
-// rotate puts another session in the place of the command's.
-func (a *simAccount) rotate(c *simCommand, until account.Time) {
+// rotate puts another session in the place of the command's, which is used by that.
+func (a *simAccount) rotate(c *simCommand, at, until account.Time) {
 	c.next.created, c.next.expires = c.session.created, c.session.expires
-	a.sessions[slices.Index(a.sessions, c.session)] = c.next
+	a.sessions[slices.Index(a.sessions, c.session)], a.used[c.next] = c.next, at
 	delete(a.factors.elevated, c.session)
 	if until != 0 {
 		if a.factors.elevated == nil {

@@ -76,7 +76,8 @@ func (s *sim) setClock() {
 	if len(s.calls) > 0 || len(s.pending) > 0 || s.stuck || s.poisoned || s.waiting {
 		return
 	}
-	d := []time.Duration{10 * time.Minute, time.Hour, 25 * time.Hour, -2 * time.Hour, -time.Second}[s.random.IntN(5)]
+	idle := s.idle + 5*time.Minute // after which a session ends that was used just now
+	d := []time.Duration{10 * time.Minute, time.Hour, 25 * time.Hour, idle - time.Second, idle, -2 * time.Hour, -time.Second}[s.random.IntN(7)]
 	to := s.now().Add(d)
 	if open := s.openPayments(); (s.held || s.chain.holds()) && len(open) > 1 {
 		to = min(to, open[1].expires.Add(-time.Second)) // one expires at a time then

@@ -112,10 +112,14 @@ func (s *sim) start() error {
 	s.appended, s.acked = 0, 0
 	synctest.Wait()
 	s.expire()
-	if err := s.settle(); err != nil {
-		return err
+	for {
+		if err := s.settle(); err != nil {
+			return err
+		}
+		if err := s.checkReads(true); err != nil || !s.usedNow {
+			return err
+		}
 	}
-	return s.checkReads(true)
 }
 
 // open makes an exchange on a disk.
@@ -130,7 +134,7 @@ func (s *sim) open(disk *simDisk, now func() int64, next fate) {
 	}
 	terms := actors.DefaultTerms()
 	terms.WithdrawalFee = simFee
-	terms.SessionIdle = 0 // a read would write a record now and then, which the model knows nothing of
+	terms.SessionIdle = s.idle
 	s.x = actors.New(actors.Config{
 		Journal: s.journal, Terms: terms, Chain: s.chain, Faucet: true, CommandTimeout: simTimeout,
 		PassivateAfter: s.passivate, Random: s.secrets, Fatal: s.fatal,

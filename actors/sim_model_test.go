@@ -20,6 +20,7 @@ type simAccount struct {
 	created, login, updated, moved account.Time
 	balance, held                  account.Money
 	sessions                       []*simSession // oldest first
+	used                           map[*simSession]account.Time
 	transactions                   []account.Transaction
 	keys                           []simKey
 	factors                        simFactors
@@ -71,10 +72,21 @@ func (a *simAccount) copy() *simAccount {
 	b := *a
 	b.sessions, b.transactions, b.keys = slices.Clone(a.sessions), slices.Clone(a.transactions), slices.Clone(a.keys)
 	b.factors.elevated = maps.Clone(a.factors.elevated)
+	b.used = map[*simSession]account.Time{}
+	maps.Copy(b.used, a.used)
 	return &b
 }
 
-const simDay = account.Time(24 * time.Hour / time.Microsecond)
+// letsIn reports whether a session is live at now, where it ends idle after its last use
+// that was written down; 0: never.
+func (a *simAccount) letsIn(session *simSession, now, idle account.Time) bool {
+	return slices.Contains(a.sessions, session) && now < session.expires && (idle == 0 || now < a.used[session]+idle)
+}
+
+const (
+	simDay   = account.Time(24 * time.Hour / time.Microsecond)
+	simEvery = account.Time(5 * time.Minute / time.Microsecond) // between uses of a session that are written down
+)
 
 // decide says what c does to a at now.
 func (a *simAccount) decide(c *simCommand, idem *account.Idempotency, now account.Time) simOutcome {
@@ -137,8 +149,14 @@ func (a *simAccount) do(c *simCommand, at account.Time) (n uint32, code account.
 			a.sessions = a.sessions[1:]
 		}
 		c.session.created = at
-		a.sessions, a.login = append(a.sessions, c.session), at
+		a.sessions, a.login, a.used[c.session] = append(a.sessions, c.session), at, at
 		return 0, "", true
+	case "use":
+		changed = slices.Contains(a.sessions, c.session) && at-a.used[c.session] >= simEvery
+		if changed {
+			a.used[c.session] = at
+		}
+		return 0, "", changed
 	case "logout", "end other sessions":
 		kept := slices.DeleteFunc(slices.Clone(a.sessions), func(s *simSession) bool {
 			return (s == c.session) == (c.kind == "logout")

@@ -50,6 +50,7 @@ type sim struct {
 	journal   *persistence.Journal
 	x         *actors.Exchange
 	passivate time.Duration
+	idle      time.Duration          // of a session until it ends; 0: never
 	broken    atomic.Pointer[string] // an invariant
 
 	users  []*simUser
@@ -66,6 +67,7 @@ type sim struct {
 	waiting  bool // an append waits
 	held     bool // the next will
 	stuck    bool // the committer waits in the middle of its completions
+	usedNow  bool // a check of reads has been the use of a session
 
 	trace hash.Hash
 	lines []string // the last of the trace
@@ -75,6 +77,7 @@ type simCount struct {
 	histories, steps, commands, answers, replays, unknown, overloads int
 	crashes, restarts, faults, snapshots, compared, expired          int
 	elevated, guarded                                                int
+	uses, idled                                                      int
 }
 
 func (c *simCount) add(o simCount) {
@@ -93,6 +96,8 @@ func (c *simCount) add(o simCount) {
 	c.expired += o.expired
 	c.elevated += o.elevated
 	c.guarded += o.guarded
+	c.uses += o.uses
+	c.idled += o.idled
 }
 
 // lockedRandom hands out the exchange's random numbers.
@@ -137,7 +142,7 @@ func TestSimulation(t *testing.T) {
 		all.histories, took.Round(time.Millisecond), float64(all.histories)/took.Seconds(), all)
 	for what, n := range map[string]int{
 		"crash": all.crashes, "restart": all.restarts, "fault": all.faults, "snapshot": all.snapshots, "comparison of starts": all.compared,
-		"expired payment": all.expired, "replayed request": all.replays, "unknown outcome": all.unknown, "overload": all.overloads,
+		"expired payment": all.expired, "use of a session": all.uses, "session that ended unused": all.idled, "replayed request": all.replays, "unknown outcome": all.unknown, "overload": all.overloads,
 		"step-up": all.elevated, "command without its factor": all.guarded,
 	} {
 		if n == 0 && all.histories >= fixed && !t.Failed() {
@@ -178,6 +183,7 @@ func simulate(t *testing.T, seed uint64) (count simCount, trace string) {
 			t.Fatal(err)
 		}
 		s.passivate = []time.Duration{-1, time.Second, 20 * time.Second}[s.random.IntN(3)]
+		s.idle = []time.Duration{0, 90 * time.Minute, 8 * time.Hour}[s.random.IntN(3)]
 		s.clock.Store(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro())
 		for i := range simUsers {
 			s.users = append(s.users, &simUser{wallet: fmt.Sprintf("wallet_%08d", i), states: []*simAccount{{}}})
