@@ -113,8 +113,7 @@ function makeChart() {
 }
 
 function colour() {
-  const style = getComputedStyle(document.documentElement);
-  const of = (name) => style.getPropertyValue(`--${name}`).trim();
+  const of = theme.colour;
   chart.applyOptions({
     layout: { background: { color: of('panel') }, textColor: of('soft') },
     grid: { vertLines: { color: of('grid') }, horzLines: { color: of('grid') } },
@@ -125,8 +124,7 @@ function colour() {
 }
 
 function colourVolumes() {
-  const style = getComputedStyle(document.documentElement);
-  const [up, down] = ['up', 'fall'].map((name) => style.getPropertyValue(`--${name}-volume`).trim());
+  const [up, down] = ['up-volume', 'fall-volume'].map(theme.colour);
   volumes.setData(latest.map((c) => ({ time: c.time, value: Number(c.volume), color: c.close >= c.open ? up : down })));
 }
 

@@ -31,3 +31,16 @@ export const watch = (listener) => { listeners.add(listener); };
 
 const changed = () => listeners.forEach((listener) => listener());
 system.addEventListener('change', changed);
+
+const probe = document.createElement('span');
+probe.hidden = true;
+
+// colour returns what a variable of app.css comes to in the theme that is shown, for
+// what is drawn without CSS.
+export function colour(name) {
+  document.body.append(probe);
+  probe.style.color = `var(--${name})`;
+  const shown = getComputedStyle(probe).color;
+  probe.remove();
+  return shown;
+}
