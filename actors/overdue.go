@@ -29,13 +29,14 @@ const (
 // patience is how many ticks a requester waits, less a part of the first.
 const patience = 10
 
-// wait notes that somebody begins to wait for c.
+// wait notes that somebody begins to wait for c, which may be a pooled one that whoever
+// had it before gave up.
 func (o *overdue) wait(c *call) {
-	if c.patient { // also where somebody gave up on what the call carried before
-		c.waiting.Store(isAnswered)
-		return
+	since := uint64(isAnswered)
+	if !c.patient {
+		since = firstTick + o.ticks.Load()
 	}
-	c.waiting.Store(firstTick + o.ticks.Load())
+	c.waiting.Store(since)
 }
 
 func (o *overdue) add(c *call) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aitbc/exchange/actors"
@@ -75,4 +76,34 @@ func TestRequestsGiveUpWhileOutcomesCome(t *testing.T) {
 	if int64(balance) != acknowledged.Load()+unknown.Load() {
 		t.Errorf("the balances are %d, of %d acknowledged and %d unknown", balance, acknowledged.Load(), unknown.Load())
 	}
+}
+
+// A change of a profile is collected although nobody waits for it any more, so its call is
+// pooled; what waits for as long as it takes may be the next to have it.
+func TestACallThatWasGivenUpIsAnsweredTheNextTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &memoryLog{}
+		w := start(t, log, withChain(&quietChain{}), func(s *setup) { s.actors.CommandTimeout = time.Second })
+		const users = 32
+		sessions := make([]*actors.Session, users)
+		payments := make([]account.TransactionID, users)
+		for i := range users {
+			sessions[i], _ = w.login(fmt.Sprintf("aitbc1wallet_late%d", i))
+			payments[i] = w.buy(sessions[i], 1000*account.Unit)
+		}
+		release := log.hold()
+		together(users, func(i int) {
+			if _, err := w.ChangeProfile(sessions[i], "", fmt.Sprintf("late_%d", i)); !errors.Is(err, actors.ErrOutcomeUnknown) {
+				t.Error(err)
+			}
+		})
+		release()
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		for _, id := range payments {
+			if got := w.transaction(id).Status; got != account.Failed {
+				t.Fatalf("after its time a payment is %s", got)
+			}
+		}
+	})
 }
