@@ -29,53 +29,55 @@ func (l *slowLog) Append(seq uint64, frame []byte) error {
 // Whoever gives up at the moment of the outcome has either that or an unknown one, and
 // never another's: what was acknowledged is there, and what may be there was asked for.
 func TestRequestsGiveUpWhileOutcomesCome(t *testing.T) {
-	const timeout = 2 * time.Millisecond
-	log := &slowLog{memoryLog: &memoryLog{}, slow: timeout}
-	w := start(t, log.memoryLog, func(s *setup) {
-		s.actors.CommandTimeout = timeout
-		s.journal = persistence.Config{Log: log}
-	})
-	var acknowledged, unknown atomic.Int64
-	together(16, func(i int) {
-		var s actors.Session
-		for login := true; login; {
-			switch _, token, err := w.Login(fmt.Sprintf("aitbc1wallet_hasty%d", i%4)); {
-			case err == nil:
-				s, _ = w.Authenticate([]byte(token))
-				login = false
-			case !errors.Is(err, actors.ErrOutcomeUnknown):
-				t.Error(err)
-				return
-			}
-		}
-		for n := range 100 {
-			amount := account.Money(1 + i*1000 + n)
-			receipt, err := w.Deposit(&s, amount, nil)
-			switch {
-			case err == nil:
-				acknowledged.Add(int64(amount))
-				if made, _ := receipt.State.History.At(receipt.N); made.Amount != amount || receipt.State.ID != s.UserID() {
-					t.Errorf("a deposit of %s was answered with %+v of %s", amount, made, receipt.State.ID)
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 2 * time.Millisecond
+		log := &slowLog{memoryLog: &memoryLog{}, slow: timeout}
+		w := start(t, log.memoryLog, func(s *setup) {
+			s.actors.CommandTimeout = timeout
+			s.journal = persistence.Config{Log: log}
+		})
+		var acknowledged, unknown atomic.Int64
+		together(16, func(i int) {
+			var s actors.Session
+			for login := true; login; {
+				switch _, token, err := w.Login(fmt.Sprintf("aitbc1wallet_hasty%d", i%4)); {
+				case err == nil:
+					s, _ = w.Authenticate([]byte(token))
+					login = false
+				case !errors.Is(err, actors.ErrOutcomeUnknown):
+					t.Error(err)
+					return
 				}
-			case errors.Is(err, actors.ErrOutcomeUnknown):
-				unknown.Add(int64(amount))
-			default:
-				t.Error(err)
 			}
+			for n := range 100 {
+				amount := account.Money(1 + i*1000 + n)
+				receipt, err := w.Deposit(&s, amount, nil)
+				switch {
+				case err == nil:
+					acknowledged.Add(int64(amount))
+					if made, _ := receipt.State.History.At(receipt.N); made.Amount != amount || receipt.State.ID != s.UserID() {
+						t.Errorf("a deposit of %s was answered with %+v of %s", amount, made, receipt.State.ID)
+					}
+				case errors.Is(err, actors.ErrOutcomeUnknown):
+					unknown.Add(int64(amount))
+				default:
+					t.Error(err)
+				}
+			}
+		})
+		w.stop()
+		if acknowledged.Load() == 0 || unknown.Load() == 0 {
+			t.Fatalf("%d was acknowledged and %d unknown: nothing was tried", acknowledged.Load(), unknown.Load())
+		}
+		var balance account.Money
+		states, _, _ := w.Users(0, 10, 0)
+		for _, state := range states {
+			balance += state.Balance
+		}
+		if int64(balance) != acknowledged.Load()+unknown.Load() {
+			t.Errorf("the balances are %d, of %d acknowledged and %d unknown", balance, acknowledged.Load(), unknown.Load())
 		}
 	})
-	w.stop()
-	if acknowledged.Load() == 0 || unknown.Load() == 0 {
-		t.Fatalf("%d was acknowledged and %d unknown: nothing was tried", acknowledged.Load(), unknown.Load())
-	}
-	var balance account.Money
-	states, _, _ := w.Users(0, 10, 0)
-	for _, state := range states {
-		balance += state.Balance
-	}
-	if int64(balance) != acknowledged.Load()+unknown.Load() {
-		t.Errorf("the balances are %d, of %d acknowledged and %d unknown", balance, acknowledged.Load(), unknown.Load())
-	}
 }
 
 // A change of a profile is collected although nobody waits for it any more, so its call is
