@@ -49,6 +49,7 @@ type noticeTransaction struct {
 	OutputBTC   jsontext.Value `json:"output_btc,omitzero"`
 	Height      int32          `json:"height,omitzero"`
 	RefundBTC   jsontext.Value `json:"refund_btc,omitzero"`
+	RefundTx    string         `json:"refund_tx_hash,omitzero"` // that sent it back
 	CreditedNow jsontext.Value `json:"credited_now,omitzero"`
 	FrozenNow   jsontext.Value `json:"frozen_now,omitzero"`
 	FreedNow    jsontext.Value `json:"freed_now,omitzero"`
@@ -69,7 +70,7 @@ func isTold(e account.Event) bool {
 	switch e.(type) {
 	case *account.StatusChanged, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.TxFailed,
 		*account.OutputSeen, *account.OutputConfirmed, *account.OutputRemoved, *account.PaymentCredited,
-		*account.RefundQueued, *account.CreditReversed, *account.FreezeLifted:
+		*account.RefundQueued, *account.RefundSettled, *account.CreditReversed, *account.FreezeLifted:
 		return true
 	}
 	return false
@@ -110,6 +111,10 @@ func (x *Exchange) noticeOf(e account.Event, state *account.State) (b noticeBody
 	case *account.RefundQueued:
 		b = x.noticeOfTransaction("refund_queued", e.N, state)
 		b.Transaction.Output, b.Transaction.RefundBTC = e.Out.String(), amount(e.BTC)
+	case *account.RefundSettled:
+		b = x.noticeOfTransaction("refund_settled", e.N, state)
+		b.Transaction.Output, b.Transaction.RefundBTC, b.Transaction.RefundTx = e.Out.String(), amount(e.BTC), e.TxHash
+		b.By, b.Reason = e.By, e.Reason
 	case *account.CreditReversed:
 		b = x.noticeOfTransaction("credit_reversed", e.N, state)
 		b.Transaction.Output, b.Transaction.FrozenNow = e.Out.String(), amount(e.Amount)

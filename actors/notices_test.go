@@ -141,6 +141,8 @@ func (w *world) settled() {
 	}
 }
 
+var someHash = strings.Repeat("4a5e1e4baab89f3a", 4)
+
 const aitbcAddress = "aitbc_00112233445566778899aabbccddeeff"
 
 func (w *world) withdraw(s *actors.Session) account.TransactionID {
@@ -218,12 +220,20 @@ func TestAReorganisationIsTold(t *testing.T) {
 	if _, err := p.LiftFreeze(id, "ops", "paid otherwise", nil); err != nil {
 		t.Fatal(err)
 	}
+	refund := actors.RefundID{Payment: id, Out: account.Outpoint{TxID: account.ChainHash(out.Out.Hash), Index: out.Out.Index}}
+	if _, err := p.SettleRefund(refund, someHash, "ops", "sent back", nil); err != nil {
+		t.Fatal(err)
+	}
 	want := []string{
 		"payment.seen", "payment.confirming", "payment.credited", "payment.refund_queued",
 		"payment.output_removed", "payment.credit_reversed", "payment.freeze_lifted",
+		"payment.refund_settled",
 	}
 	if got := r.events(len(want)); !slices.Equal(got, want) {
 		t.Errorf("told\n%v, want\n%v", got, want)
+	}
+	if last := r.got[len(want)-1].text; !strings.Contains(last, `"refund_btc":0.00005,"refund_tx_hash":"`+someHash+`"}`) || !strings.Contains(last, `"by":"ops","reason":"sent back"`) {
+		t.Errorf("the last is %s", last)
 	}
 }
 
