@@ -199,7 +199,7 @@ func (u *noticeUser) act(s *service, client *http.Client, operator string) error
 }
 
 // TestEveryActHasItsNoticeThroughKill9 kills the service at random moments, with a
-// receiver that often fails, and holds what arrived to what is in the accounts.
+// receiver that fails now and then, and holds what arrived to what is in the accounts.
 func TestEveryActHasItsNoticeThroughKill9(t *testing.T) {
 	const rounds, users, operator = 10, 4, "key-of-the-operator-0123456789"
 	dir := t.TempDir()
@@ -212,7 +212,7 @@ func TestEveryActHasItsNoticeThroughKill9(t *testing.T) {
 	h.handle = func(w http.ResponseWriter, _ *http.Request, _ hookNotice) {
 		failingNow.Lock()
 		defer failingNow.Unlock()
-		if failing.IntN(50) == 0 {
+		if failing.IntN(100) == 0 {
 			w.WriteHeader(503)
 		}
 	}
