@@ -15,6 +15,7 @@ import (
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin/bitcointest"
 )
 
@@ -157,6 +158,13 @@ func TestASaleIsPaidOnceHoweverOftenTheServiceIsKilled(t *testing.T) {
 
 	exported := s.payout(1)
 	text := exported["psbt"].(string)
+	file := filepath.Join(t.TempDir(), "payout.psbt")
+	if o := s.payouts("export", "--payout", "1", "--out", file); o.code != 0 {
+		t.Errorf("printing it again: %s%s", o.stdout, o.stderr)
+	}
+	if again, err := os.ReadFile(file); err != nil || strings.TrimSpace(string(again)) != text {
+		t.Errorf("it is %s, %v; was %s", again, err, text)
+	}
 	s.refusesTampered(text)
 	signed := bitcointest.Sign(t, text, txscript.SigHashAll)
 	if o := s.give(1, signed); o.code != 0 || !strings.Contains(o.stdout, "signed") || o.stderr != "" {
@@ -196,6 +204,57 @@ func TestASaleIsPaidOnceHoweverOftenTheServiceIsKilled(t *testing.T) {
 	if o := s.payouts("list"); strings.Count(o.stdout, "\n") != 2 || strings.Count(o.stdout, "confirmed") != 2 {
 		t.Errorf("the list is\n%s%s", o.stdout, o.stderr)
 	}
+	s.verify()
+}
+
+// TestClaimsAndPayoutsAgreeAfterAStop stops the service between the claim of a sale and
+// the payout's record, and between a payout's end and the sale's: what the log then
+// holds is written into it.
+func TestClaimsAndPayoutsAgreeAfterAStop(t *testing.T) {
+	n := bitcointest.Start(t)
+	n.Generate(110)
+	s := newSeller(t, n, 2)
+	sale := s.sell()
+	id, err := account.ParseTransactionID(sale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := func(event account.Event) {
+		t.Helper()
+		s.stop()
+		forge(t, s.data, map[account.UserID][]account.Event{id.User: {event}})
+		s.restart()
+	}
+	between(&account.SaleClaimed{N: id.N, Payout: 1})
+	s.export()
+	if sales := s.payout(1)["sales"].([]any); len(sales) != 1 || sales[0] != sale {
+		t.Fatalf("the payout has %v", sales)
+	}
+	// Cancelled, and not freed.
+	if o := s.payouts("cancel", "--payout", "1", "--reason", "test"); o.code != 0 {
+		t.Fatalf("cancel: %s", o.stderr)
+	}
+	between(&account.SaleClaimed{N: id.N, Payout: 1})
+	s.export()
+	// In a payout, and not claimed.
+	between(&account.SaleFreed{N: id.N})
+	s.until("claimed sale", func() bool {
+		a, err := s.call(http.DefaultClient, "POST", "/api/operator/payouts", `{"fee_rate":5}`, "Authorization", "Bearer "+operatorKey)
+		return err == nil && a.status == 409 && strings.Contains(a.body, "nothing_to_pay")
+	})
+	s.mustCall(409, "POST", "/api/operator/transactions/"+sale+"/fail", `{"reason":"by hand"}`, "Authorization", "Bearer "+operatorKey)
+	// Confirmed, and not completed.
+	if o := s.give(2, bitcointest.Sign(t, s.payout(2)["psbt"].(string), txscript.SigHashAll)); o.code != 0 {
+		t.Fatalf("import: %s", o.stderr)
+	}
+	s.stop()
+	n.Generate(1)
+	height, block := n.Tip().Height, account.ChainHash(n.Tip().Hash)
+	forge(t, s.data, map[account.UserID][]account.Event{account.SystemID: {
+		&account.PayoutMined{Number: 2, Height: height, Block: block}, &account.PayoutConfirmed{Number: 2},
+	}})
+	s.restart()
+	s.soldFor(sale, s.payoutIs(2, "confirmed")["tx_hash"])
 	s.verify()
 }
 
