@@ -331,7 +331,7 @@ func (p *payouts) reclaim() error {
 }
 
 // resendAfter is how long a signed payout waits to be sent once more.
-const resendAfter = 10 * time.Second
+const resendAfter = 5 * time.Second
 
 // keepSending sends signed payouts until they are in a block, or the exchange closes.
 func (p *payouts) keepSending(payer Payer) {
