@@ -62,7 +62,8 @@ type State struct {
 	Payouts  *Payouts  // of the system account: all there were; nil for all others
 	Outgoing *Outgoing // sales in payouts, and refunds that were paid; nil for most
 
-	Factors *Factors // nil for who has none; replaced, never written
+	Factors     *Factors     // nil for who has none; replaced, never written
+	AddressBook *AddressBook // nil where there never was one; replaced, never written
 
 	keys []keyUse // idempotency keys, oldest first; replaced or appended to
 }
@@ -108,7 +109,8 @@ func (s *State) HasSession(hash *Hash, now, idle Time) (used Time, live bool) {
 // Account is a State and what only its owner may touch. One goroutine owns it.
 type Account struct {
 	State
-	ring keyring
+	ring     keyring
+	spending *spending // nil until a daily limit is asked for
 }
 
 // New returns the empty account of id: it exists after its first event.

@@ -197,6 +197,7 @@ func (e *TxFailed) apply(a *Account, at Time) error {
 	a.Held -= t.debit()
 	t.Status, t.Detail = Failed, &d
 	a.settle(e.N, t, at)
+	a.spending.remove(e.N, t.Amount)
 	return nil
 }
 
@@ -242,7 +243,11 @@ func (a *Account) addHeld(t Transaction, at Time) error {
 		return fmt.Errorf("%s of %s and fee %s with %s available", t.Type, t.Amount, t.Fee, a.Spendable())
 	}
 	a.Held += t.debit()
-	return a.add(t, at)
+	if err := a.add(t, at); err != nil {
+		return err
+	}
+	a.spending.add(a.History.Len(), at, t.Amount)
+	return nil
 }
 
 // pending returns transaction n, which must be waiting for its end.

@@ -55,6 +55,16 @@ func TestARecordThatDoesNotFollowIsRefused(t *testing.T) {
 		"a key for a transaction to come":   next(&KeyUsed{N: 2}),
 		"a key for no transaction":          next(&KeyUsed{}),
 		"a key before the record's deposit": next(&KeyUsed{N: 2}, deposit),
+		"an address with number 0":          next(&AddressAdded{Kind: AddressAITBC, Address: "a", UsableAt: start}),
+		"an address with another number":    next(&AddressAdded{N: 2, Kind: AddressAITBC, Address: "a", UsableAt: start}),
+		"an address twice":                  next(address(1, "a"), address(2, "a")),
+		"an address usable before it is":    next(&AddressAdded{N: 1, Kind: AddressAITBC, Address: "a", UsableAt: start - 1}),
+		"removing no address":               next(&AddressRemoved{N: 1}),
+		"removing an address twice":         next(address(1, "a"), &AddressRemoved{N: 1}, &AddressRemoved{N: 1}),
+		"an approval by nobody":             next(withdrawal, &WithdrawalApproved{N: 2}),
+		"an approval of a payment":          next(payment, &WithdrawalApproved{N: 2, By: "ops"}),
+		"an approval of what is complete":   next(&WithdrawalApproved{N: 1, By: "ops"}),
+		"two approvals":                     next(withdrawal, &WithdrawalApproved{N: 2, By: "ops"}, &WithdrawalApproved{N: 2, By: "more"}),
 	}
 	for name, r := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +116,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Payouts", "State.Outgoing", "State.Factors", "State.Outbox", "State.Contact", "State.keys",
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Payouts", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
 				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs":
 				continue
 			}
@@ -221,6 +231,21 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		alter(a)
 		check(what, a)
 	}
+	book := func() *AddressBook {
+		return &AddressBook{Last: 2, Addresses: []KnownAddress{{N: 1, Kind: AddressAITBC, Label: "l", Address: "a", CreatedAt: start, UsableAt: start}}}
+	}
+	a := fresh()
+	a.AddressBook = book()
+	check("address book", a)
+	a = fresh()
+	a.AddressBook = &AddressBook{Last: 3, Addresses: book().Addresses}
+	check("last address", a)
+	for i := range reflect.TypeFor[KnownAddress]().NumField() {
+		a := fresh()
+		a.AddressBook = book()
+		change(t, reflect.ValueOf(&a.AddressBook.Addresses[0]).Elem().Field(i))
+		check("KnownAddress."+reflect.TypeFor[KnownAddress]().Field(i).Name, a)
+	}
 	for what, c := range map[string]Command{
 		"session": login(1, start), "no session": &Logout{Session: session(0)}, "transaction": &Deposit{Amount: 1},
 	} {
@@ -229,7 +254,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		a.Seq, a.Balance = fresh().Seq, fresh().Balance
 		check(what, a)
 	}
-	a := fresh()
+	a = fresh()
 	first := transaction(t, a, 1)
 	first.Detail = &Detail{}
 	a.History.replace(1, first)

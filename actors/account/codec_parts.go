@@ -27,6 +27,12 @@ var parts = [...]part{
 		read:   func(s *State, r *reader) { s.Factors = readFactors(r) },
 	},
 	{
+		number: 3,
+		has:    func(s *State) bool { return s.AddressBook != nil },
+		append: func(s *State, dst []byte) []byte { return s.AddressBook.append(dst) },
+		read:   func(s *State, r *reader) { s.AddressBook = readAddressBook(r) },
+	},
+	{
 		number: 4,
 		has:    func(s *State) bool { return s.Outbox != nil },
 		append: func(s *State, dst []byte) []byte { return s.Outbox.append(dst) },

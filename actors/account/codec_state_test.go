@@ -64,6 +64,13 @@ func goldenStates(t testing.TB) map[string]*State {
 	do(t, a, &SettlePayment{N: n}, start+3)
 	states["received"] = &a.State
 
+	a = opened(t, 5*Unit)
+	do(t, a, &AddAddress{Kind: AddressAITBC, Label: "an old one", Address: "aitbc_00", CoolingOff: time.Hour}, start)
+	do(t, a, &AddAddress{Kind: AddressBitcoin, Label: "Zoë", Address: "bc1q", CoolingOff: time.Hour}, start+1)
+	do(t, a, &RemoveAddress{N: 1}, start+2)
+	do(t, a, &ApproveWithdrawal{N: do(t, a, &Sell{Amount: Unit, BTC: 19, BTCFee: 1, Address: "bc1q"}, start+3), By: "anna", Reason: "called back"}, start+4)
+	states["addressbook"] = &a.State
+
 	a = New(SystemID)
 	do(t, a, &AdvanceChain{Blocks: Trail{First: 7, Hashes: []ChainHash{{1}, {2}}, Time: start}}, start)
 	states["system"] = &a.State
@@ -129,10 +136,10 @@ func goldenStates(t testing.TB) map[string]*State {
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
+var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
+var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

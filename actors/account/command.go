@@ -67,7 +67,8 @@ type Deposit struct {
 
 // Withdraw holds Amount + Fee until the operator completes or fails it.
 type Withdraw struct {
-	Guard  Guard
+	Guard Guard
+	Safeguards
 	Amount Money
 	Fee    Money
 	To     string
@@ -75,7 +76,8 @@ type Withdraw struct {
 
 // Sell holds Amount until the operator has paid the Bitcoin, or fails it.
 type Sell struct {
-	Guard   Guard
+	Guard Guard
+	Safeguards
 	Amount  Money
 	BTC     Money // satoshi to pay out
 	BTCFee  Money
@@ -95,9 +97,11 @@ type CreatePayment struct {
 }
 
 // Complete ends a pending transaction well: the chain for a payment, or the
-// operator. Of is the type it must have, zero for any.
+// operator. Of is the type it must have, zero for any. A withdrawal or sale of more
+// than FourEyesAbove takes the approval of another operator; 0: none does.
 type Complete struct {
 	N             uint32
+	FourEyesAbove Money
 	Of            Type
 	TxHash        string
 	Confirmations uint32

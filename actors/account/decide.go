@@ -170,6 +170,9 @@ func (c *Withdraw) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	if err := a.Admits(c.Guard, at); err != nil {
 		return nil, 0, err
 	}
+	if err := a.admit(&c.Safeguards, c.Amount, at); err != nil {
+		return nil, 0, err
+	}
 	n, err := a.outgoing(c.Amount, c.Fee, a.Spendable())
 	return []Event{&WithdrawalRequested{Amount: c.Amount, Fee: c.Fee, To: c.To}}, n, err
 }
@@ -179,6 +182,9 @@ func (c *Sell) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, err
 	}
 	if err := a.Admits(c.Guard, at); err != nil {
+		return nil, 0, err
+	}
+	if err := a.admit(&c.Safeguards, c.Amount, at); err != nil {
 		return nil, 0, err
 	}
 	n, err := a.outgoing(c.Amount, 0, a.Spendable())
@@ -216,6 +222,9 @@ func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 		return nil, 0, err
 	}
 	if err := a.unclaimed(c.N); err != nil {
+		return nil, 0, err
+	}
+	if err := t.fourEyes(c.FourEyesAbove, c.By); err != nil {
 		return nil, 0, err
 	}
 	if t.Type == TypeBuy {

@@ -34,6 +34,7 @@ type Error struct {
 	Field   string      // the request's field at fault, "" when none is
 	Message string      // one sentence for the caller, with the values that matter
 	Factors FactorKinds // with CodeFactorRequired, those that the user has
+	RetryAt Time        // when the same command is accepted if nothing else changes; 0: unknown
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }

@@ -84,6 +84,11 @@ const (
 	kindSessionRotated   kind = 25
 	kindFactorsReset     kind = 26
 
+	// 30 to 35 are what keeps value from leaving too easily.
+	kindAddressAdded       kind = 30
+	kindAddressRemoved     kind = 31
+	kindWithdrawalApproved kind = 32
+
 	// 36 to 45 are what others are told, and where users are written to.
 	kindNoticeQueued      kind = 36
 	kindNoticeSettled     kind = 37
@@ -158,6 +163,9 @@ func newEvent(k kind) Event {
 		return new(SessionUsed)
 	}
 	if e := newFactorEvent(k); e != nil {
+		return e
+	}
+	if e := newSafetyEvent(k); e != nil {
 		return e
 	}
 	if e := newNoticeEvent(k); e != nil {

@@ -193,6 +193,8 @@ func checkInvariants(a *Account) error {
 		return fmt.Errorf("counts %v, the history has %v", a.Counts, counts)
 	case a.Counts.Of(0, 0) != a.History.Len():
 		return fmt.Errorf("%d transactions are counted of %d", a.Counts.Of(0, 0), a.History.Len())
+	case !soundBook(a.AddressBook):
+		return fmt.Errorf("the address book is %+v", a.AddressBook)
 	case len(a.Sessions) > MaxSessions:
 		return fmt.Errorf("%d sessions are open", len(a.Sessions))
 	case !soundFactors(a.Factors):
@@ -201,4 +203,19 @@ func checkInvariants(a *Account) error {
 		return fmt.Errorf("last record at %s, but balance of %s, login of %s, creation at %s", a.UpdatedAt, a.BalanceAt, a.LastLogin, a.CreatedAt)
 	}
 	return nil
+}
+
+// soundBook reports whether a book has its addresses once each and in order.
+func soundBook(b *AddressBook) bool {
+	if b == nil {
+		return true
+	}
+	seen, before := map[string]bool{}, uint32(0)
+	for _, known := range b.Addresses {
+		if seen[known.Address] || known.N <= before || known.N > b.Last || known.UsableAt < known.CreatedAt {
+			return false
+		}
+		seen[known.Address], before = true, known.N
+	}
+	return len(b.Addresses) <= MaxAddresses
 }

@@ -147,6 +147,13 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 		return &SessionRotated{From: genHash.Draw(t, "from"), To: genHash.Draw(t, "to"), Until: genTime.Draw(t, "until")}
 	}),
 	kindFactorsReset: rapid.Custom(func(t *rapid.T) Event { return &FactorsReset{By: text(t), Reason: text(t)} }),
+	kindAddressAdded: rapid.Custom(func(t *rapid.T) Event {
+		return &AddressAdded{N: number(t), Kind: genAddressKind.Draw(t, "kind"), Label: text(t), Address: text(t), UsableAt: genTime.Draw(t, "usable")}
+	}),
+	kindAddressRemoved: rapid.Custom(func(t *rapid.T) Event { return &AddressRemoved{N: number(t)} }),
+	kindWithdrawalApproved: rapid.Custom(func(t *rapid.T) Event {
+		return &WithdrawalApproved{N: number(t), By: text(t), Reason: text(t)}
+	}),
 	kindPaymentAddressed: rapid.Custom(func(t *rapid.T) Event {
 		return &PaymentAddressed{
 			Amount: money(t), BTC: money(t), BTCFee: money(t), Index: number(t), Address: text(t),
@@ -248,6 +255,8 @@ var (
 var eventKinds = slices.Sorted(maps.Keys(genEvents))
 
 var genChannel = rapid.SampledFrom([]Channel{ChannelWebhook, ChannelMail})
+
+var genAddressKind = rapid.SampledFrom([]AddressKind{AddressAITBC, AddressBitcoin})
 
 var genStatus = rapid.SampledFrom([]Status{Active, Inactive, Suspended})
 

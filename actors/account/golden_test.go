@@ -49,6 +49,9 @@ var goldenEvents = map[string]Event{
 	"recovery_code_used":   &RecoveryCodeUsed{Code: recoveryCode(1).Hash},
 	"session_rotated":      &SessionRotated{From: session(1), To: session(2), Until: start + 300_000_000},
 	"factors_reset":        &FactorsReset{By: "ops", Reason: "lost the phone"},
+	"address_added":        &AddressAdded{N: 300, Kind: AddressBitcoin, Label: "Zoës Börse", Address: "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", UsableAt: start + 86_400_000_000},
+	"address_removed":      &AddressRemoved{N: 300},
+	"withdrawal_approved":  &WithdrawalApproved{N: 300, By: "ops", Reason: "called back"},
 	"payment_addressed": &PaymentAddressed{
 		Amount: 1000 * Unit, BTC: 100_5000, BTCFee: 5000, Index: 300, Address: "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu",
 		ExpiresAt: start + 3_600_000_000, Notes: "für später",

@@ -37,6 +37,7 @@ const (
 	detailHashText // TxHash in another form
 	detailIndex    // Derived and Index
 	detailReceived // Credited, Frozen and Outputs
+	detailApproved // ApprovedBy and Approval
 	detailEnd
 )
 
@@ -163,6 +164,9 @@ func appendDetail(dst []byte, created Time, d *Detail) []byte {
 	if bits&detailReceived != 0 {
 		dst = appendReceived(dst, d)
 	}
+	if bits&detailApproved != 0 {
+		dst = appendString(appendString(dst, d.ApprovedBy), d.Approval)
+	}
 	return dst
 }
 
@@ -177,6 +181,7 @@ func (d *Detail) bits(hash *[hashBytes]byte) uint64 {
 		{d.Confirmations != 0, detailConfirmations}, {d.By != "", detailBy}, {d.Reason != "", detailReason},
 		{d.Notes != "", detailNotes}, {d.Expired, detailExpired}, {d.Derived, detailIndex},
 		{d.Credited != 0 || d.Frozen != 0 || len(d.Outputs) > 0, detailReceived},
+		{d.ApprovedBy != "" || d.Approval != "", detailApproved},
 	} {
 		if field.there {
 			bits |= field.bit
@@ -214,6 +219,7 @@ type packedView struct {
 	hasDetail                   bool
 	to, by, reason, notes, hash []byte
 	outputs                     []byte // packed
+	approvedBy, approval        []byte
 }
 
 // view takes a body apart. An error is left in r.
@@ -237,6 +243,7 @@ func (v *packedView) view(r *reader, base Time) {
 func (v *packedView) viewDetail(r *reader) {
 	v.detail = Detail{}
 	v.to, v.by, v.reason, v.notes, v.hash, v.outputs = nil, nil, nil, nil, nil, nil
+	v.approvedBy, v.approval = nil, nil
 	v.bits = r.uvarint()
 	if v.bits >= detailEnd || v.bits&(detailHash|detailHashText) == detailHash|detailHashText {
 		r.fail("unknown detail of a transaction")
@@ -276,6 +283,9 @@ func (v *packedView) viewDetail(r *reader) {
 	if v.bits&detailReceived != 0 {
 		v.viewReceived(r)
 	}
+	if v.bits&detailApproved != 0 {
+		v.approvedBy, v.approval = r.text(), r.text()
+	}
 }
 
 // unpack returns the transaction of a body that appendPacked wrote or that was
@@ -289,6 +299,7 @@ func unpack(body []byte, base Time) Transaction {
 	d := v.detail
 	d.To, d.By, d.Reason, d.Notes, d.TxHash = string(v.to), nameOf(v.by), string(v.reason), string(v.notes), string(v.hash)
 	d.Outputs = unpackOutputs(v.outputs)
+	d.ApprovedBy, d.Approval = string(v.approvedBy), string(v.approval)
 	if v.bits&detailHash != 0 {
 		d.TxHash = hex.EncodeToString(v.hash)
 	}

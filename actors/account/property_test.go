@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"testing"
 	"time"
@@ -76,11 +77,28 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"Debit":    send(func(t *rapid.T) Command { return &Debit{Amount: amountOut(t, m.live), By: "ops", Reason: "r"} }),
 		"Withdraw": send(m.withdraw),
 		"Sell": send(func(t *rapid.T) Command {
-			return &Sell{Amount: amountOut(t, m.live), BTC: money(t), BTCFee: money(t), Address: "bc1q"}
+			amount := amountOut(t, m.live)
+			return &Sell{Safeguards: m.safeguards(t, amount), Amount: amount, BTC: money(t), BTCFee: money(t), Address: "bc1q"}
+		}),
+		"AddAddress": send(func(t *rapid.T) Command {
+			return &AddAddress{
+				Kind: genAddressKind.Draw(t, "kind"), Label: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "label"), Address: someAddress(t),
+				CoolingOff: rapid.SampledFrom([]time.Duration{0, time.Hour, 24 * time.Hour}).Draw(t, "cooling off"),
+			}
+		}),
+		"RemoveAddress": send(func(t *rapid.T) Command {
+			last := uint32(0)
+			if m.live.AddressBook != nil {
+				last = m.live.AddressBook.Last
+			}
+			return &RemoveAddress{N: rapid.Uint32Range(max(3, last)-3, last+1).Draw(t, "address")}
+		}),
+		"ApproveWithdrawal": send(func(t *rapid.T) Command {
+			return &ApproveWithdrawal{N: m.someTransaction(t), By: rapid.SampledFrom([]string{"ops", "more"}).Draw(t, "by"), Reason: "r"}
 		}),
 		"CreatePayment": send(m.createPayment),
 		"Complete": send(func(t *rapid.T) Command {
-			return &Complete{N: m.someTransaction(t), Of: m.someType(t), TxHash: "ab", Confirmations: number(t), By: by(t), Reason: "r"}
+			return &Complete{N: m.someTransaction(t), FourEyesAbove: rapid.SampledFrom([]Money{0, 0, 1, 1000}).Draw(t, "four eyes above"), Of: m.someType(t), TxHash: "ab", Confirmations: number(t), By: by(t), Reason: "r"}
 		}),
 		"Fail": send(func(t *rapid.T) Command {
 			return &Fail{N: m.someTransaction(t), Of: m.someType(t), By: by(t), Reason: "r"}
@@ -169,7 +187,22 @@ func (m *machine) withdraw(t *rapid.T) Command {
 	if rapid.Bool().Draw(t, "fee included") && amount > fee {
 		amount -= fee
 	}
-	return &Withdraw{Amount: amount, Fee: fee, To: "aitbc_00"}
+	return &Withdraw{Safeguards: m.safeguards(t, amount), Amount: amount, Fee: fee, To: "aitbc_00"}
+}
+
+func someAddress(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "address")
+}
+
+// safeguards draws mostly none, so that other commands get somewhere.
+func (m *machine) safeguards(t *rapid.T, amount Money) (s Safeguards) {
+	if rapid.IntRange(0, 3).Draw(t, "safe") > 0 {
+		return s
+	}
+	s.Address = someAddress(t)
+	s.CoolingOff = rapid.SampledFrom([]time.Duration{0, 0, time.Hour}).Draw(t, "cooling off")
+	s.DailyLimit = rapid.SampledFrom([]Money{0, amount, amount, min(amount, MaxMoney/2) * 2, 1000}).Draw(t, "limit")
+	return s
 }
 
 func (m *machine) createPayment(t *rapid.T) Command {
@@ -331,6 +364,9 @@ func (m *machine) someKey(t *rapid.T) *Idempotency {
 func (m *machine) decide(t *rapid.T, c Command, idem *Idempotency) {
 	before, at := m.live.StateHash(), max(m.now, m.live.UpdatedAt)
 	d, err := m.live.Decide(c, idem, m.now)
+	if err == nil && !d.Replayed {
+		m.checkSafe(t, c, at)
+	}
 	if m.live.StateHash() != before {
 		t.Fatalf("Decide of %T changed the account", c)
 	}
@@ -344,6 +380,9 @@ func (m *machine) decide(t *rapid.T, c Command, idem *Idempotency) {
 		var refused *Error
 		if !errors.As(err, &refused) || refused.Code == "" || refused.Code == CodeKeyReused {
 			t.Fatalf("%T is refused with %v", c, err)
+		}
+		if out, ok := c.(*Withdraw); ok && refused.Code == CodeDailyLimit && m.leaving(out.Amount, at).Cmp(big.NewInt(int64(out.DailyLimit))) <= 0 {
+			t.Fatalf("%s may leave, and is refused: %v", out.Amount, err)
 		}
 		return
 	}
@@ -370,6 +409,46 @@ func (m *machine) decide(t *rapid.T, c Command, idem *Idempotency) {
 	if _, ok := m.live.History.At(d.N); d.N != 0 && !ok {
 		t.Fatalf("%T is about transaction %d, which does not exist", c, d.N)
 	}
+}
+
+// checkSafe holds a command that is accepted at at against the safeguards, in the
+// simplest way.
+func (m *machine) checkSafe(t *rapid.T, c Command, at Time) {
+	var s Safeguards
+	var amount Money
+	switch c := c.(type) {
+	case *Withdraw:
+		s, amount = c.Safeguards, c.Amount
+	case *Sell:
+		s, amount = c.Safeguards, c.Amount
+	case *Complete:
+		tx, _ := m.live.History.At(c.N)
+		if (tx.Type == TypeSell || tx.Type == TypeWithdrawal) && c.FourEyesAbove > 0 && tx.Amount > c.FourEyesAbove &&
+			(tx.Detail.ApprovedBy == "" || tx.Detail.ApprovedBy == c.By) {
+			t.Fatalf("%q completes %s, which %q has approved", c.By, tx.Amount, tx.Detail.ApprovedBy)
+		}
+		return
+	default:
+		return
+	}
+	if known, found := m.live.AddressBook.Find(s.Address); s.CoolingOff > 0 && (!found || at < known.UsableAt) {
+		t.Fatalf("%s goes to %q at %s, the book has %+v", amount, s.Address, at, m.live.AddressBook)
+	}
+	if sum := m.leaving(amount, at); s.DailyLimit > 0 && sum.Cmp(big.NewInt(int64(s.DailyLimit))) > 0 {
+		t.Fatalf("%s units leave within 24 hours, the limit is %d", sum, int64(s.DailyLimit))
+	}
+}
+
+// leaving is amount and what left in the 24 hours up to at, or is about to.
+func (m *machine) leaving(amount Money, at Time) *big.Int {
+	sum := big.NewInt(int64(amount))
+	for n := uint32(1); n <= m.live.History.Len(); n++ {
+		tx, _ := m.live.History.At(n)
+		if (tx.Type == TypeSell || tx.Type == TypeWithdrawal) && tx.Status != Failed && tx.CreatedAt > at-Time(24*time.Hour/time.Microsecond) {
+			sum.Add(sum, big.NewInt(int64(tx.Amount)))
+		}
+	}
+	return sum
 }
 
 func (m *machine) checkRetry(t *rapid.T, used rememberedKey, idem *Idempotency, d Decision, err error) {

@@ -92,6 +92,10 @@ type Detail struct {
 	By            string // who settled or made it: "" the user, "chain", "clock" or an operator's name
 	Reason        string // why, in the operator's words
 
+	// Of a withdrawal or sale that two operators look at:
+	ApprovedBy string // the first of them
+	Approval   string // why, in their words
+
 	// Of a buy, from the chain:
 	Derived  bool     // To is derived from the exchange's extended public key
 	Index    uint32   // of the key
@@ -117,6 +121,7 @@ func (t Transaction) AsCreated() Transaction {
 		d := t.detail()
 		d.TxHash, d.Confirmations, d.Expired, d.By, d.Reason = "", 0, false, "", ""
 		d.Credited, d.Frozen, d.Outputs = 0, 0, nil
+		d.ApprovedBy, d.Approval = "", ""
 		t.Detail = &d
 	}
 	return t
