@@ -18,6 +18,10 @@ type Terms struct {
 	SessionLifetime time.Duration
 	SessionIdle     time.Duration // how long a session may go unused; 0: as long as it lasts
 	Confirmations   uint32        // blocks that make a payment final
+
+	AddressCoolingOff time.Duration // until a new address of a user's book may be used; 0: value goes anywhere
+	DailyLimit        account.Money // AITBC that may leave an account in any 24 hours, without fees; 0: any amount
+	FourEyesAbove     account.Money // AITBC above which a withdrawal or sale takes two operators; 0: none does
 }
 
 // DefaultTerms are the terms of an exchange whose operator set none.

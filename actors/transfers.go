@@ -19,7 +19,7 @@ func (x *Exchange) DepositOf(s *Session, amount account.Money, idem *account.Ide
 // WithdrawalOf holds amount and the fee until the operator has sent it to the AITBC
 // address to, or fails it.
 func (x *Exchange) WithdrawalOf(s *Session, amount account.Money, to string, idem *account.Idempotency) Change {
-	return Change{s.user, &account.Withdraw{Guard: x.guardOf(s), Amount: amount, Fee: x.cfg.Terms.WithdrawalFee, To: to}, idem, nil}
+	return Change{s.user, &account.Withdraw{Guard: x.guardOf(s), Safeguards: x.safeguards(to), Amount: amount, Fee: x.cfg.Terms.WithdrawalFee, To: to}, idem, nil}
 }
 
 // SaleOf holds amount until the operator has paid the Bitcoin to address, or fails it.
@@ -36,7 +36,7 @@ func (x *Exchange) SaleOf(s *Session, amount account.Money, address string, idem
 	if refused != nil {
 		return refusal(s, refused, idem)
 	}
-	return Change{s.user, &account.Sell{Guard: x.guardOf(s), Amount: amount, BTC: payout, BTCFee: fee, Address: address}, idem, nil}
+	return Change{s.user, &account.Sell{Guard: x.guardOf(s), Safeguards: x.safeguards(address), Amount: amount, BTC: payout, BTCFee: fee, Address: address}, idem, nil}
 }
 
 // refusal is a change that is not to be, except that one that was accepted before has

@@ -50,6 +50,7 @@ type apiConfig struct {
 	confirmAfter time.Duration
 	now          func() time.Time
 	required     bool // a second factor, of everybody
+	terms        func(*actors.Terms)
 	http         Config
 	actors       func(*actors.Config) // changes what the exchange is made of
 	notReady     bool
@@ -86,6 +87,9 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 		chain = actors.NewSimulatedChain(c.confirmAfter, 1, rand.Reader)
 	}
 	terms := actors.DefaultTerms()
+	if c.terms != nil {
+		c.terms(&terms)
+	}
 	secrets, err := secondfactor.OpenSecrets(filepath.Join(c.dir, "secrets.key"), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -116,7 +116,8 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	equal(rates, "aitbc_to_btc", "0.00001")
 	equal(rates, "fee_percent", "0.5")
 	terms := visit("GET /api/exchange/terms", a.call("GET", "/api/exchange/terms", ""), 200,
-		"btc_to_aitbc fee_percent min_payment max_payment min_payout withdrawal_fee confirmations payment_seconds session_seconds session_idle_seconds demo auth")
+		"btc_to_aitbc fee_percent min_payment max_payment min_payout withdrawal_fee confirmations payment_seconds session_seconds session_idle_seconds "+
+			"address_cooling_off_seconds withdrawal_daily_limit demo auth")
 	equal(terms, "btc_to_aitbc", "100000")
 	equal(terms, "min_payment", "0.0001")
 	equal(terms, "max_payment", "10")
@@ -148,6 +149,13 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	}
 	equal(visit("DELETE /api/users/me/sessions", u.as("DELETE", "/api/users/me/sessions", ""), 200, "ended"), "ended", "0")
 
+	address := visit("POST /api/users/me/addresses", u.as("POST", "/api/users/me/addresses", `{"label":"my node","address":"`+btcAddress+`"}`), 201,
+		"id label address kind created_at usable_at")
+	equal(address, "kind", "bitcoin")
+	equal(address, "usable_at", address.text("created_at"))
+	visit("GET /api/users/me/addresses", u.as("GET", "/api/users/me/addresses", ""), 200, "addresses")
+	equal(visit("DELETE /api/users/me/addresses/{id}", u.as("DELETE", "/api/users/me/addresses/"+address.text("id"), ""), 200, "removed"), "removed", "1")
+
 	users := visit("GET /api/operator/users", a.operator("GET", "/api/operator/users", ""), 200, "users total next_cursor")
 	equal(users, "total", "1")
 	equal(a.operator("GET", "/api/operator/users?find=ME-1", "").is(200), "users", users.text("users"))
@@ -156,6 +164,8 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	visit("GET /api/operator/users/{id}", a.operator("GET", "/api/operator/users/"+u.id, ""), 200, userNames)
 	visit("GET /api/operator/users/{id}/transactions", a.operator("GET", "/api/operator/users/"+u.id+"/transactions", ""), 200, "user_id transactions total next_cursor")
 	equal(visit("GET /api/operator/transactions", a.operator("GET", "/api/operator/transactions?type=sell", ""), 200, "transactions total next_cursor"), "total", "1")
+	equal(visit("POST /api/operator/transactions/{id}/approve", a.operator("POST", "/api/operator/transactions/"+sale.text("id")+"/approve", `{"reason":"called back"}`), 200,
+		transaction+" btc_amount btc_fee to_address awaits_approval approved_by approval"), "approved_by", "olga")
 	equal(visit("POST /api/operator/transactions/{id}/complete", a.operator("POST", "/api/operator/transactions/"+sale.text("id")+"/complete", `{"tx_hash":"`+someHash+`"}`), 200,
 		transaction+" btc_amount btc_fee to_address tx_hash"), "status", "completed")
 	equal(visit("POST /api/operator/transactions/{id}/fail", a.operator("POST", "/api/operator/transactions/"+withdrawal.text("id")+"/fail", `{"reason":"no such address"}`), 200,

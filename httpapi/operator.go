@@ -157,7 +157,7 @@ func (s *Server) openTransactions(r *request) error {
 	b = append(appendKey(b, "transactions"), '[')
 	for _, id := range ids {
 		if t, _, ok := s.exchange.Transaction(id); ok {
-			b = appendTransaction(b, id, &t)
+			b = s.appendApproval(appendTransaction(b, id, &t), &t)
 		}
 	}
 	b = append(b, ']')
@@ -172,6 +172,32 @@ func (s *Server) openTransactions(r *request) error {
 }
 
 const maxCursor = 64 // characters
+
+// appendApproval adds to the object of a transaction, which b ends with, what only
+// operators are to know.
+func (s *Server) appendApproval(b []byte, t *account.Transaction) []byte {
+	b = b[:len(b)-1]
+	b = appendBool(b, "awaits_approval", t.AwaitsApproval(s.exchange.Terms().FourEyesAbove))
+	if d := t.Detail; d != nil && d.ApprovedBy != "" {
+		b = appendString(b, "approved_by", d.ApprovedBy)
+		b = appendString(b, "approval", d.Approval)
+	}
+	return append(b, '}')
+}
+
+// approveTransaction is the first of two operators' word for a withdrawal or sale.
+func (s *Server) approveTransaction(r *request) error {
+	if err := r.settle(s.exchange.ApproveWithdrawal); err != nil {
+		return err
+	}
+	id, err := r.transactionID()
+	if err != nil {
+		return err
+	}
+	t, _, _ := s.exchange.Transaction(id)
+	r.body = s.appendApproval(r.body, &t)
+	return r.json(fasthttp.StatusOK)
+}
 
 func (s *Server) completeTransaction(r *request) error {
 	id, err := r.transactionID()

@@ -21,6 +21,7 @@ type Problem struct {
 	Allow      string // methods, with a 405
 
 	Factors account.FactorKinds // with second_factor_required, those that the user has
+	RetryAt account.Time        // when the same request is accepted if nothing else changes; 0: unknown
 }
 
 func (p *Problem) Error() string {
@@ -43,6 +44,9 @@ func (p *Problem) append(b []byte, requestID string) []byte {
 	}
 	if p.Factors != 0 {
 		b = appendStrings(b, "factors", p.Factors.Names())
+	}
+	if p.RetryAt != 0 {
+		b = appendTime(b, "retry_at", p.RetryAt)
 	}
 	b = appendString(b, "request_id", requestID)
 	return append(b, '}')
@@ -138,6 +142,11 @@ var statuses = map[account.Code]struct {
 	account.CodeEnrolmentRequired: {fasthttp.StatusForbidden, "Second factor to be enrolled"},
 	account.CodeFactorRefused:     {fasthttp.StatusForbidden, "Second factor refused"},
 	account.CodeTooManyPasskeys:   {fasthttp.StatusConflict, "Too many passkeys"},
+	account.CodeAddressNotUsable:  {fasthttp.StatusForbidden, "Address not usable"},
+	account.CodeAddressBookFull:   {fasthttp.StatusConflict, "Address book full"},
+	account.CodeDailyLimit:        {fasthttp.StatusConflict, "Daily limit"},
+	account.CodeApprovalRequired:  {fasthttp.StatusConflict, "Approval required"},
+	account.CodeSameOperator:      {fasthttp.StatusConflict, "Same operator"},
 	actors.CodeBadRange:           {fasthttp.StatusBadRequest, "Not these blocks"},
 	actors.CodeNothingToPay:       {fasthttp.StatusConflict, "Nothing to pay"},
 	actors.CodeNoCoins:            {fasthttp.StatusConflict, "Not enough coins"},
@@ -152,7 +161,7 @@ func problemOfAccount(e *account.Error) *Problem {
 	if !ok {
 		panic("httpapi: no status for the code " + string(e.Code))
 	}
-	p := &Problem{Status: s.status, Code: string(e.Code), Title: s.title, Detail: e.Message, Field: e.Field, Factors: e.Factors}
+	p := &Problem{Status: s.status, Code: string(e.Code), Title: s.title, Detail: e.Message, Field: e.Field, Factors: e.Factors, RetryAt: e.RetryAt}
 	if s.status == fasthttp.StatusTooManyRequests {
 		p.RetryAfter = 60
 	}

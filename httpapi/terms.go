@@ -25,6 +25,8 @@ func (s *Server) terms(r *request) error {
 	b = appendUint(b, "payment_seconds", uint64(t.PaymentLifetime/time.Second))
 	b = appendUint(b, "session_seconds", uint64(t.SessionLifetime/time.Second))
 	b = appendUint(b, "session_idle_seconds", uint64(t.SessionIdle/time.Second))
+	b = appendUint(b, "address_cooling_off_seconds", uint64(t.AddressCoolingOff/time.Second))
+	b = appendMoney(b, "withdrawal_daily_limit", t.DailyLimit)
 	b = appendBool(b, "demo", s.exchange.Faucet())
 	b = appendString(b, "auth", s.cfg.Logins.name())
 	r.body = append(b, '}')

@@ -63,6 +63,10 @@ A thief has a session's token [V7]:
     changed; an address is verified by a code of few tries. TestAUserIsWrittenToOfWhatAThiefWouldDo,
     TestAUserIsWrittenToThroughKill9, TestOfManyGuessesAtOnceFewCount,
     TestACodeHoldsForItsAddressItsTimeAndFewTries.
+  - Value goes only to addresses of the owner's book, which are a day old, and no more of
+    it in a day than the limit. TestAnAddressIsUsedOnceItHasCooledOffAlsoAfterARestart,
+    TestADailyLimitSaysWhatIsLeftAndWhenMoreIsFree,
+    TestADailyLimitHoldsForManyWithdrawalsAtOnce.
 
 A user reaches for what is another's [V8]:
   - Whose something is is compared with the session's user, and what is another's is
@@ -79,6 +83,8 @@ An operator does more than they are there for, or loses a key [V8]:
     the account's events with its name. TestEveryRouteAnswersEverybodyAsTheTableSays,
     TestALineOfTheKeyFileGivesARoleOrMakesAnAdmin,
     TestEveryOperatorActionIsAnEventWithWhoAndWhy.
+  - A large withdrawal takes two keys, whatever comes at once.
+    TestALargeWithdrawalTakesTwoOperators, TestTwoOperatorsAtOnceAreStillTwo.
   - Keys are in a file or a variable, never in an argument, and kept as hashes.
   - The service holds no key of the bitcoins: a payout is a transaction for the
     operator's own signer, and comes back as it was exported or not at all. A sale is in
@@ -142,8 +148,8 @@ Another service, or who steals from it, uses what a user showed it [V9]:
   - A session that is elevated is its thief's for the minutes that are left.
   - Three codes of a million are good at a time. Who has the wallet's key may try 30 an
     hour, and is right within a day one time of 460; with a stolen session alone, 1,400.
-  - A withdrawal goes to any address, of any amount, at once, by one operator's word:
-    no address book, no daily limit, no four eyes.
+  - The daily limit and the four eyes are off until an amount is set. One admin's key
+    credits and debits any account.
   - Who can write to the log's files can make history. The checks of verify find damage,
     not a forger who computes them anew; the audit chain is not kept yet.
   - A user who takes a name learns whether another has it. An e-mail address is made of the

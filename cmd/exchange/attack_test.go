@@ -69,6 +69,9 @@ var attackRows = []row{
 	{"GET /api/users/me/sessions", "", 401, 200, 200, 200, 401, 401, 401},
 	{"DELETE /api/users/me/sessions/{id}", "", 401, 200, 404, 404, 401, 401, 401},
 	{"DELETE /api/users/me/sessions", "", 401, 200, 200, 200, 401, 401, 401},
+	{"GET /api/users/me/addresses", "", 401, 200, 200, 200, 401, 401, 401},
+	{"DELETE /api/users/me/addresses/{id}", "", 401, 200, 404, 403, 401, 401, 401},
+	{"POST /api/users/me/addresses", `{"label":"mine","address":"aitbc_elsewhere"}`, 401, 201, 201, 403, 401, 401, 401},
 	{"POST /api/users/logout", `{"all":true}`, 401, 400, 400, 400, 401, 401, 401},
 	{"POST /api/auth/access-token", `{"audience":"https://pool.example"}`, 401, 200, 200, 403, 401, 401, 401},
 
@@ -107,6 +110,7 @@ var attackRows = []row{
 	{"POST /api/operator/users/{id}/credit", `{}`, 401, 403, 403, 403, 403, 403, 400},
 	{"POST /api/operator/users/{id}/debit", `{}`, 401, 403, 403, 403, 403, 403, 400},
 	{"POST /api/operator/users/{id}/reset-factors", `{}`, 401, 403, 403, 403, 403, 403, 400},
+	{"POST /api/operator/transactions/{id}/approve", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/complete", `{"tx_hash":7}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/fail", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/transactions/{id}/lift-freeze", `{}`, 401, 403, 403, 403, 403, 403, 400},
@@ -126,7 +130,7 @@ var attackRows = []row{
 
 // target is a user whom paths point to.
 type target struct {
-	id, token, wallet, name, payment, session string
+	id, token, wallet, name, payment, session, address string
 }
 
 // path puts what is the target's into a route's path, and into a body.
@@ -138,6 +142,8 @@ func (u *target) fill(route, body string) (method, path, filled string) {
 		id = u.payment
 	case strings.Contains(path, "sessions/"):
 		id = u.session
+	case strings.Contains(path, "addresses/"):
+		id = u.address
 	}
 	path = strings.NewReplacer("{id}", id, "{path}", "../../cmd/exchange/main.go", "{outpoint}", strings.Repeat("0", 64)+":0", "{payout}", "1").Replace(path)
 	return method, path, strings.NewReplacer("{user}", u.id, "{wallet}", u.wallet, "{name}", u.name).Replace(body)
@@ -182,7 +188,8 @@ func TestEveryRouteAnswersEverybodyAsTheTableSays(t *testing.T) {
 	s = startService(t, data, options...)
 
 	victim, curious, frozen := s.newTarget(ownerWallet), s.newTarget(exchangetest.NewWallet(t, "curious")), s.newTarget(exchangetest.NewWallet(t, "frozen"))
-	frozen.session = "0000000000000000"
+	frozen.session, frozen.address = "0000000000000000", "1"
+	victim.address = s.mustCall(201, "POST", "/api/users/me/addresses", `{"label":"mine","address":"aitbc_mine"}`, "X-Session-Token", victim.token).decode(t)["id"].(string)
 	_, ended := s.loginSigned(ownerWallet)
 	s.mustCall(200, "POST", "/api/users/logout", "", "X-Session-Token", ended)
 	s.mustCall(200, "POST", "/api/operator/users/"+frozen.id+"/suspend", `{"reason":"test"}`, "Authorization", "Bearer "+adminKey)

@@ -182,3 +182,32 @@ func TestAKeyThatMayReadOnlyIsOfferedNothingElse(t *testing.T) {
 	o.waitText("#health-version", "olga, an admin")
 	o.waitShown("#users .actions button")
 }
+
+func TestALargeWithdrawalTakesTwoOperatorsInTheBrowser(t *testing.T) {
+	const secondKey = "key-of-otto-who-operates"
+	t.Setenv(operatorKeyVariable, "olga:"+operatorKey+"\notto:operate:"+secondKey)
+	s := startService(t, t.TempDir(), "--four-eyes-above", "2")
+	id, token := s.login("aitbc1wallet_large")
+	s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":5}`, "X-Session-Token", token)
+	s.mustCall(201, "POST", "/api/users/"+id+"/withdrawals", `{"amount":3,"to_address":"aitbc_elsewhere"}`, "X-Session-Token", token)
+	o := openPage(t, s, "/operator", desktop)
+	settle := func(key, action, reason, done string) {
+		t.Helper()
+		o.fill("#key-value", key)
+		o.press(kb.Enter)
+		o.click(`#pending [data-action="` + action + `"]`)
+		o.fill("#settle-reason", reason)
+		o.click("#settle-form [type=submit]")
+		o.waitText("#toast", done)
+	}
+	settle(operatorKey, "approve", "called back", "Approved")
+	o.waitText("#pending", "approved by olga")
+	o.checkAccess("operator, approved")
+	o.click(`#pending [data-action="complete"]`)
+	o.click("#settle-form [type=submit]")
+	o.waitText("#settle-form .form-error", "another one has to complete it")
+	o.click("[data-close]")
+	o.click("#lock")
+	settle(secondKey, "complete", "paid out", "Completed")
+	o.waitShown("#pending-empty")
+}

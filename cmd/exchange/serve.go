@@ -87,6 +87,7 @@ func serveOptions(s *settings) *options {
 	o.text(&s.profileListen, "profile-listen", "loopback address to serve Go's profiles on (/debug/pprof/); off when not given")
 	o.integer(&s.snapshotBytes, "snapshot-bytes", 0, 1<<40, "bytes that the log grows by before a snapshot is taken; 0 takes none but on SIGUSR1 and for the operator")
 	o.integer(&s.segmentBytes, "segment-bytes", 1<<10, 1<<30, "size at which a file of the log ends and the next begins; the last is held in memory, and a snapshot leaves room for one on the disk")
+	s.safeguardOptions(o)
 	s.bitcoin.addTo(o)
 	s.notices.options(o)
 	o.duration(&s.passivateAfter, "passivate-after", time.Millisecond, 24*time.Hour, "how long a user is idle before the memory to serve them is given back")
@@ -141,6 +142,7 @@ func (s *settings) check() (demo bool, err error) {
 		return false, &usageError{"-demo simulates Bitcoin: leave it out, or -bitcoin-rpc"}
 	}
 	demo = s.demo == "true" || (s.demo == "auto" && s.bitcoin.rpc == "" && isLoopback(s.listen))
+	s.checkSafeguards(demo)
 	return demo, s.access.check(s.listen, demo)
 }
 

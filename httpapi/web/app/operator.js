@@ -138,12 +138,16 @@ async function pending() {
   const action = document.activeElement?.dataset?.action;
   $('pending').replaceChildren(...answer.transactions.map((t) => h('tr', { 'data-id': t.id },
     h('td', { class: 'nowrap' }, time(t.created_at)),
-    h('td', { class: 'number' }, t.amount ? format(fromJSON(t.amount)) : '–', t.amount && t.fee !== '0' && h('small', {}, `fee ${t.fee}`)),
+    h('td', { class: 'number' }, t.amount ? format(fromJSON(t.amount)) : '–', t.amount && t.fee !== '0' && h('small', {}, `fee ${t.fee}`),
+      t.awaits_approval && h('small', {}, 'takes two operators'),
+      t.approved_by && h('small', { title: t.approval }, `approved by ${t.approved_by}`)),
     h('td', { class: 'number' }, t.btc_amount ?? '–'),
     h('td', {}, t.to_address && h('span', { class: 'wallet-address' }, h('span', { class: 'mono', title: t.to_address }, shorten(t.to_address)), copyButton('Copy address', () => t.to_address))),
     h('td', { class: 'o-wide' }, h('button', { type: 'button', class: 'link mono', onclick: () => find(userOf(t)), title: userOf(t) }, shorten(userOf(t), 8, 4))),
     h('td', {}, mayOperate() && h('div', { class: 'actions' }, t.type === 'refund' ? h('button', { type: 'button', class: 'ghost', 'data-action': 'settle', onclick: () => openSettle('settle', t) }, 'Sent back') : [
-      h('button', { type: 'button', class: 'ghost', 'data-action': 'complete', onclick: () => openSettle('complete', t) }, 'Complete'),
+      t.awaits_approval
+        ? h('button', { type: 'button', class: 'ghost', 'data-action': 'approve', onclick: () => openSettle('approve', t) }, 'Approve')
+        : h('button', { type: 'button', class: 'ghost', 'data-action': 'complete', onclick: () => openSettle('complete', t) }, 'Complete'),
       h('button', { type: 'button', class: 'ghost danger', 'data-action': 'fail', onclick: () => openSettle('fail', t) }, 'Fail')])))));
   if (focused) $('pending').querySelector(`tr[data-id="${focused}"] [data-action="${action}"]`)?.focus();
   show($('pending-empty'), answer.transactions.length === 0);
@@ -201,6 +205,7 @@ function userLine(user) {
 // The dialog that asks for the reason of what is about to be done.
 
 const ACTIONS = {
+  approve: { title: 'Approve', words: 'Approve, for another operator to complete', done: 'Approved', wants: true },
   complete: { title: 'Complete', words: 'Complete', done: 'Completed', wants: false },
   fail: { title: 'Fail', words: 'Fail, and give back what is held', done: 'Failed', wants: true },
   settle: { title: 'Settle', words: 'It has been sent back', done: 'Settled', wants: true },
@@ -252,7 +257,7 @@ function openSettle(action, subject) {
   const fact = (name, value) => h('div', {}, h('dt', {}, name), h('dd', { class: 'break' }, value));
   $('settle-facts').replaceChildren(...(subject.user_id
     ? [fact('User', subject.username), fact('Wallet', subject.wallet_address), fact('Balance', `${format(fromJSON(subject.balance))} AITBC`)]
-    : [subject.amount && fact('Amount', `${format(fromJSON(subject.amount))} AITBC`), subject.outpoint && fact('Output', `${subject.outpoint} (${subject.output})`), subject.btc_amount && fact('Bitcoin', `${subject.btc_amount} BTC`), subject.to_address && fact('To', subject.to_address)].filter(Boolean)));
+    : [subject.amount && fact('Amount', `${format(fromJSON(subject.amount))} AITBC`), subject.approved_by && fact(`Approved by ${subject.approved_by}`, subject.approval), subject.outpoint && fact('Output', `${subject.outpoint} (${subject.output})`), subject.btc_amount && fact('Bitcoin', `${subject.btc_amount} BTC`), subject.to_address && fact('To', subject.to_address)].filter(Boolean)));
   setText($('settle-title'), subject.user_id ? `${title} ${subject.username}` : `${title} this ${{ buy: 'payment', sell: 'sale', withdrawal: 'withdrawal', refund: 'refund' }[subject.type]}`);
   setText($('settle-reason-label'), wants ? 'Reason' : 'Note, if you want');
   setText($('settle-words'), button);
