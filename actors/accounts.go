@@ -44,6 +44,9 @@ func (x *Exchange) Logout(s *Session) error {
 // that belongs to somebody else is an *account.Error with CodeTaken.
 func (x *Exchange) ChangeProfile(s *Session, email, username string) (*account.State, error) {
 	u := s.user
+	if err := x.audit(actOfCommand(u.id, &account.ChangeProfile{Email: email})); err != nil {
+		return nil, err
+	}
 	u.renaming.Lock()
 	before := u.durable.Load()
 

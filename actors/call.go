@@ -85,8 +85,12 @@ type Receipt struct {
 func (r Receipt) ID() account.TransactionID { return account.TransactionID{User: r.State.ID, N: r.N} }
 
 // do sends a command to the user's actor and waits until its outcome is durable.
-// Its error is an *account.Error, ErrOverloaded or ErrOutcomeUnknown.
+// What the audit log has to have is written there first. Its error is an
+// *account.Error, ErrOverloaded, ErrOutcomeUnknown or ErrAuditFailed.
 func (x *Exchange) do(u *user, command account.Command, idem *account.Idempotency) (Receipt, error) {
+	if err := x.audit(actOfCommand(u.id, command)); err != nil {
+		return Receipt{}, err
+	}
 	return x.await(x.send(u, command, idem))
 }
 

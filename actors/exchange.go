@@ -64,6 +64,10 @@ type Config struct {
 	// one. Default 72 h.
 	RecoveryDelay time.Duration
 
+	// Audit is written before what operators do, and before changes of an account's
+	// security. nil: nothing is.
+	Audit *AuditLog
+
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
 

@@ -89,6 +89,9 @@ func (x *Exchange) ReplayNotice(id account.NoticeID, by string) error {
 // delivered once more; failed leaves out those that were delivered. It returns how many
 // it was, and where more begin.
 func (x *Exchange) ReplayNotices(since account.Time, failed bool, from NoticePlace, limit int, by string) (replayed int, next NoticePlace, more bool, err error) {
+	if err := x.audit(operatorAct(by, "notices.replay", "", "of what happened since "+since.String())); err != nil {
+		return 0, from, false, err
+	}
 	var calls []*call
 	next, more = x.walkNotices(from, func(u *user, n *account.Notice) bool {
 		if n.State == account.NoticeOpen || n.At < since || (failed && n.State != account.NoticeFailed) {

@@ -3,6 +3,7 @@ package actors
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 
@@ -127,6 +128,9 @@ func (x *Exchange) EndOtherSessions(s *Session) (int, error) {
 func (x *Exchange) EndSession(s *Session, id SessionID) error {
 	for i := range s.State.Sessions {
 		if hash := s.State.Sessions[i].Hash; PublicID(&hash) == id {
+			if err := x.audit(userAct(s.user.id, "session.end", hex.EncodeToString(id[:]))); err != nil {
+				return err
+			}
 			_, err := x.do(s.user, &account.Logout{Session: hash}, nil)
 			return err
 		}

@@ -51,6 +51,7 @@ type apiConfig struct {
 	now          func() time.Time
 	required     bool // a second factor, of everybody
 	terms        func(*actors.Terms)
+	auditLog     func(persistence.Log) persistence.Log // wraps that of the audit log
 	http         Config
 	actors       func(*actors.Config) // changes what the exchange is made of
 	notReady     bool
@@ -90,6 +91,7 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 	if c.terms != nil {
 		c.terms(&terms)
 	}
+	kept, closeAudit := auditLog(t, &c)
 	secrets, err := secondfactor.OpenSecrets(filepath.Join(c.dir, "secrets.key"), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +101,7 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 		t.Fatal(err)
 	}
 	made := actors.Config{
-		Journal: journal, Terms: terms, Chain: chain, Faucet: c.demo, Random: rand.Reader, Now: c.now,
+		Journal: journal, Audit: kept, Terms: terms, Chain: chain, Faucet: c.demo, Random: rand.Reader, Now: c.now,
 		Factors: actors.FactorConfig{Required: c.required, Secrets: secrets, Passkeys: passkeys},
 	}
 	if c.actors != nil {
@@ -139,9 +141,36 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 		if err := journal.Close(); err != nil && !errors.Is(err, persistence.ErrPoisoned) {
 			t.Error(err)
 		}
+		closeAudit()
 	})
 	t.Cleanup(a.stop)
 	return a
+}
+
+// auditLog opens the audit log in the directory of the service.
+func auditLog(t *testing.T, c *apiConfig) (kept *actors.AuditLog, done func()) {
+	t.Helper()
+	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: filepath.Join(c.dir, "audit")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log persistence.Log = local
+	if c.auditLog != nil {
+		log = c.auditLog(log)
+	}
+	journal, err := persistence.Open(persistence.Config{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err = actors.OpenAuditLog(journal, time.Now, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept, func() {
+		if err := journal.Close(); err != nil && !errors.Is(err, persistence.ErrPoisoned) {
+			t.Error(err)
+		}
+	}
 }
 
 // reply is a response, read whole.

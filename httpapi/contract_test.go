@@ -161,6 +161,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	equal(a.operator("GET", "/api/operator/users?find=ME-1", "").is(200), "users", users.text("users"))
 	visit("GET /api/operator/health", a.operator("GET", "/api/operator/health", ""), 200, "version operator role started_at uptime_seconds accounts pending_buys pending_sells pending_withdrawals "+
 		"open_connections open_streams journal_records journal_frames journal_queued_records journal_queued_bytes journal_sync_microseconds journal_epoch")
+	visit("GET /api/operator/audit", a.operator("GET", "/api/operator/audit?limit=2", ""), 200, "entries total head next_cursor")
 	visit("GET /api/operator/users/{id}", a.operator("GET", "/api/operator/users/"+u.id, ""), 200, userNames)
 	visit("GET /api/operator/users/{id}/transactions", a.operator("GET", "/api/operator/users/"+u.id+"/transactions", ""), 200, "user_id transactions total next_cursor")
 	equal(visit("GET /api/operator/transactions", a.operator("GET", "/api/operator/transactions?type=sell", ""), 200, "transactions total next_cursor"), "total", "1")

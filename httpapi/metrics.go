@@ -78,6 +78,13 @@ func newMetricSet(s *Server) *metricSet {
 		notices("_attempts_failed_total", func(st actors.NoticeStats) float64 { return float64(st.Failed) })
 		notices("_oldest_age_seconds", func(st actors.NoticeStats) float64 { return st.Oldest.Seconds() })
 	}
+	gauge("exchange_audit_entries", func() float64 {
+		head, kept := s.exchange.AuditHead()
+		if !kept {
+			return math.NaN()
+		}
+		return float64(head.N)
+	})
 
 	chain := func(f func(actors.ChainStatus) float64) func() float64 {
 		return func() float64 {

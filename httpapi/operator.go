@@ -258,11 +258,13 @@ func (s *Server) takeSnapshot(r *request) error {
 	if err := r.decode(); err != nil {
 		return err
 	}
-	switch err := s.exchange.StartSnapshot(); {
+	switch err := s.exchange.OperatorSnapshot(r.operator); {
 	case errors.Is(err, persistence.ErrSnapshotRunning):
 		return &Problem{Status: fasthttp.StatusConflict, Code: "snapshot_running", Title: "Snapshot running", Detail: "a snapshot is being taken; there is one at a time"}
-	case err != nil:
+	case errors.Is(err, actors.ErrNotReady):
 		return unavailable(1, "the service is starting or stopping")
+	case err != nil:
+		return err
 	}
 	r.body = append(appendString(append(r.body[:0], '{'), "status", "started"), '}')
 	return r.json(fasthttp.StatusAccepted)

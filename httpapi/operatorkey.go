@@ -74,6 +74,8 @@ func ReadOperatorKeys(file io.Reader) ([]OperatorKey, error) {
 			return nil, fmt.Errorf("line %d: the word before the second colon must be a role: read, operate or admin", n)
 		case !isOperatorName(name):
 			return nil, fmt.Errorf("line %d: the name before the colon must be 1 to %d letters, digits, '-', '_' or '.'", n, maxOperatorName)
+		case name == "chain" || name == "clock":
+			return nil, fmt.Errorf("line %d: nobody can be called %q: in the log that is not an operator", n, name)
 		case names[name]:
 			return nil, fmt.Errorf("line %d: there is a key for %q already", n, name)
 		case len(key) < minOperatorKey || len(key) > maxOperatorKey || strings.ContainsAny(key, " \t"):

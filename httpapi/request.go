@@ -222,6 +222,10 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		p := unavailable(60, "the message could not be sent; check the address, or try again later")
 		p.Code = "mail_down"
 		return p
+	case errors.Is(err, actors.ErrAuditFailed):
+		p := unavailable(1, actors.ErrAuditFailed.Error()+", and what it does not have does not happen: nothing was done")
+		p.Code = "audit_failed"
+		return p
 	case errors.Is(err, actors.ErrPaymentsOff):
 		p := unavailable(0, "this exchange takes no payments: "+err.Error())
 		p.Code = "payments_off"

@@ -121,6 +121,7 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/operator/payouts/{payout}/import", route{"operator_import_payout", operatorOnly, operates, false, s.importPayout}},
 		{"POST", "/api/operator/payouts/{payout}/cancel", route{"operator_cancel_payout", operatorOnly, operates, false, s.cancelPayout}},
 		{"GET", "/api/operator/reconcile", route{"operator_reconcile", operatorOnly, reads, false, s.reconcile}},
+		{"GET", "/api/operator/audit", route{"operator_audit", operatorOnly, reads, false, s.audit}},
 		{"POST", "/api/operator/snapshot", route{"operator_snapshot", operatorOnly, operates, false, s.takeSnapshot}},
 	}
 }

@@ -13,6 +13,7 @@ import (
 type BackupReport struct {
 	Snapshot *SnapshotInfo // the newest; nil if there is none
 	Log      ScanReport
+	Beside   map[string]ScanReport // the logs of the directories beside it, by name
 }
 
 // backupTries bounds how often a copy is begun anew because the service has
@@ -24,10 +25,14 @@ const backupTries = 10
 // on the copy as it is. What was acknowledged before the call is in it, and what
 // comes during the call may be. After an error there is no copy.
 //
+// beside are names of directories in dir with a shard of their own, and without
+// snapshots; one that is not there is left out. They are copied last, so that what is
+// written there first is in the copy.
+//
 // Snapshots are copied first, then segments, oldest first: the log then reaches
 // at least to where the snapshots do. Only its last segment still grows, whose copy
 // may end within an entry, as it may after a crash.
-func Backup(dir, to string, shard uint16) (BackupReport, error) {
+func Backup(dir, to string, shard uint16, beside ...string) (BackupReport, error) {
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		return BackupReport{}, errors.Join(fmt.Errorf("%s is there already", to), err)
 	}
@@ -37,6 +42,18 @@ func Backup(dir, to string, shard uint16) (BackupReport, error) {
 			return BackupReport{}, err
 		}
 		report, err := copyShard(dir, unfinished, shard)
+		for _, name := range beside {
+			if _, missing := os.Stat(shardDir(filepath.Join(dir, name), shard)); err != nil || errors.Is(missing, fs.ErrNotExist) {
+				continue
+			}
+			var copied BackupReport
+			if copied, err = copyShard(filepath.Join(dir, name), filepath.Join(unfinished, name), shard); err == nil {
+				if report.Beside == nil {
+					report.Beside = map[string]ScanReport{}
+				}
+				report.Beside[name] = copied.Log
+			}
+		}
 		if err == nil {
 			err = errors.Join(os.Rename(unfinished, to), osFiles{}.syncDir(filepath.Dir(to)))
 		}

@@ -159,7 +159,7 @@ func TestAClockSetBackDoesNotBreakTheChain(t *testing.T) {
 
 func TestAnEntryOverItsLimitsIsRefused(t *testing.T) {
 	var c Chain
-	long := strings.Repeat("x", maxNote)
+	long := strings.Repeat("x", MaxNote)
 	for name, e := range map[string]Entry{
 		"no actor": {Action: "b"}, "no action": {Actor: "a"},
 		"long actor": {Actor: long, Action: "b"}, "long note": {Actor: "a", Action: "b", Note: long + "x"},

@@ -12,10 +12,11 @@ import (
 // Limits of an entry.
 const (
 	version  = 1
-	maxField = 256  // bytes of an actor, action or target
-	maxNote  = 1024 // bytes of a note
+	maxField = 256 // bytes of an actor, action or target
+	// MaxNote is the longest note in bytes: a reason of 500 characters, and what it is for.
+	MaxNote = 2304
 	// MaxEntry is the longest encoding of an entry, in bytes.
-	MaxEntry = 1 + 8 + 8 + sha256.Size + 4*2 + 3*maxField + maxNote
+	MaxEntry = 1 + 8 + 8 + sha256.Size + 4*2 + 3*maxField + MaxNote
 )
 
 // Hash is the SHA-256 of an entry's encoding.
@@ -92,7 +93,7 @@ func (e *Entry) check() error {
 		required    bool
 	}{
 		{"actor", e.Actor, maxField, true}, {"action", e.Action, maxField, true},
-		{"target", e.Target, maxField, false}, {"note", e.Note, maxNote, false},
+		{"target", e.Target, maxField, false}, {"note", e.Note, MaxNote, false},
 	} {
 		switch {
 		case f.required && f.value == "":

@@ -125,6 +125,7 @@ var attackRows = []row{
 	{"POST /api/operator/payouts/{payout}/import", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"POST /api/operator/payouts/{payout}/cancel", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"GET /api/operator/reconcile", "", 401, 403, 403, 403, 400, 400, 400},
+	{"GET /api/operator/audit", "", 401, 403, 403, 403, 200, 200, 200},
 	{"POST /api/operator/snapshot", `{"all":true}`, 401, 403, 403, 403, 403, 400, 400},
 }
 

@@ -18,7 +18,7 @@ func backup(args []string, env func(string) string, stdout, _ io.Writer) error {
 	if to == "" {
 		return &usageError{"-to is missing: the directory to make"}
 	}
-	report, err := persistence.Backup(dir, to, 0)
+	report, err := persistence.Backup(dir, to, 0, auditName)
 	if err != nil {
 		return err
 	}
@@ -31,6 +31,9 @@ func backup(args []string, env func(string) string, stdout, _ io.Writer) error {
 	fmt.Fprintf(stdout, "log            frames %d to %d, %d records, %d bytes in %d segments, epoch %d\n", log.First, log.Last, log.Records, log.Bytes, log.Segments, log.LastEpoch)
 	if t := log.TornTail; t != nil {
 		fmt.Fprintf(stdout, "torn tail      %d bytes of a batch that was being written; a start on the copy cuts them off\n", t.Bytes)
+	}
+	if audit, kept := report.Beside[auditName]; kept {
+		fmt.Fprintf(stdout, "audit log      %d entries, %d bytes\n", audit.Records, audit.Bytes)
 	}
 	fmt.Fprintf(stdout, "verified       %s is whole\n", to)
 	return nil

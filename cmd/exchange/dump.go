@@ -14,7 +14,9 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/audit"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -29,9 +31,9 @@ type dumper struct {
 func dump(args []string, env func(string) string, stdout, stderr io.Writer) error {
 	dir, what := "./data", "events"
 	var d dumper
-	o := newOptions("dump", "Print the log of a stopped service, or of a copy, as JSON lines: every event, or\nevery account as the newest snapshot and the log make it. Nothing is changed.\nEvents whose frames a snapshot has replaced are gone.")
+	o := newOptions("dump", "Print the log of a stopped service, or of a copy, as JSON lines: every event,\nevery account as the newest snapshot and the log make it, or the audit log. Nothing\nis changed.\nEvents whose frames a snapshot has replaced are gone.")
 	o.text(&dir, "data", "directory of the log")
-	o.choice(&what, "what", []string{"events", "accounts"}, "what to print")
+	o.choice(&what, "what", []string{"events", "accounts", "audit"}, "what to print")
 	o.Var(value[account.UserID]{&d.user, account.ParseUserID[string], printUser}, "user", "id of the one user to print")
 	o.Var(value[account.Time]{&d.from, parseTime, printTime}, "from", "print events, or transactions, at or after this time (RFC 3339)")
 	o.Var(value[account.Time]{&d.to, parseTime, printTime}, "to", "print events, or transactions, before this time (RFC 3339)")
@@ -40,8 +42,11 @@ func dump(args []string, env func(string) string, stdout, stderr io.Writer) erro
 		return err
 	}
 	d.w = bufio.NewWriterSize(stdout, 64<<10)
-	if what == "events" {
+	switch what {
+	case "events":
 		return errors.Join(d.events(dir, stderr), d.w.Flush())
+	case "audit":
+		return errors.Join(d.audit(dir), d.w.Flush())
 	}
 	l, err := readLedger(dir, nil)
 	if err != nil {
@@ -101,6 +106,21 @@ func (d *dumper) events(dir string, stderr io.Writer) error {
 	if report.First > 1 {
 		fmt.Fprintf(stderr, "exchange dump: the log begins with frame %d; a snapshot stands for the events before\n", report.First)
 	}
+	return err
+}
+
+// audit prints the audit log, oldest first. A user is who did it or whom it was done to.
+func (d *dumper) audit(dir string) error {
+	var chain audit.Chain
+	_, err := scanAudit(dir, &chain, func(e actors.AuditEntry) error {
+		at := account.Time(e.At / 1000)
+		if name := "user:" + d.user.String(); (d.user != account.UserID{} && e.Actor != name && e.Target != name) || !d.wants(at) {
+			return nil
+		}
+		return d.line(object{
+			{"n", e.N}, {"at", at}, {"actor", e.Actor}, {"action", e.Action}, {"target", e.Target}, {"note", e.Note}, {"hash", e.Hash},
+		})
+	})
 	return err
 }
 

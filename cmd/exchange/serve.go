@@ -192,6 +192,12 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err != nil {
 		return errors.Join(err, local.Close())
 	}
+	audit, err := openAudit(s.data, s.commandTimeout, log)
+	if err != nil {
+		return errors.Join(err, journal.Close())
+	}
+	ran := false
+	defer func() { err = errors.Join(err, audit.close(ran, err == nil)) }()
 	var chain actors.Chain
 	switch {
 	case node != nil:
@@ -218,7 +224,8 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
 	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, RecoveryDelay: s.notices.recoveryDelay,
+		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
+		RecoveryDelay: s.notices.recoveryDelay,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
 	})
@@ -258,6 +265,10 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err := factors.Secrets.Make(); err != nil { // nothing is encrypted with another key, or recovery had refused
 		return errors.Join(err, s.stop(exchange, server, journal, log, true))
 	}
+	if err := audit.started(ctx); err != nil {
+		return errors.Join(err, s.stop(exchange, server, journal, log, false))
+	}
+	ran = true
 	server.SetReady()
 	log.Info("ready", slog.Int("accounts", exchange.Stats().Accounts))
 
@@ -267,6 +278,8 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		log.Info("stopping: no new connections, finishing what is under way")
 	case <-journal.Failed():
 		failure = fmt.Errorf("the journal failed and nothing more can be acknowledged; restart to recover: %w", journal.Err())
+	case <-audit.journal.Failed():
+		failure = fmt.Errorf("the journal of the audit log failed; restart to recover: %w", audit.journal.Err())
 	case err := <-served:
 		failure = fmt.Errorf("HTTP server: %w", err)
 	}

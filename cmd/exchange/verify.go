@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/persistence"
 )
 
 // errNotVerified is what verify ends with when the log was read, but is not what
@@ -19,20 +21,29 @@ var errNotVerified = errors.New("the log is NOT in order")
 
 func verify(args []string, env func(string) string, stdout, _ io.Writer) error {
 	dir := "./data"
-	o := newOptions("verify", "Read the log and the newest snapshot of a stopped service, or of a copy, without\nchanging anything: check every frame and record, rebuild every account, compare\nthe snapshot with what the log leads to, and prove from the events alone that no\nvalue was made or lost.")
+	var audits auditCheck
+	o := newOptions("verify", "Read the log and the newest snapshot of a stopped service, or of a copy, without\nchanging anything: check every frame and record, rebuild every account, compare\nthe snapshot with what the log leads to, and prove from the events alone that no\nvalue was made or lost. Follow the audit log's chain, and find the entry of every\nact that the events show.")
+	o.Var(value[actors.AuditHead]{&audits.noted, parseHead, printHead}, "audit-head", "a head of the audit log, N:HASH, that was noted outside: prove that nothing before it was changed or cut off")
 	o.text(&dir, "data", "directory of the log")
 	if err := o.parse(args, env, stdout); err != nil {
 		return err
 	}
-	l, err := readLedger(dir, nil)
+	audits.dir = dir
+	if err := audits.read(); err != nil {
+		return err
+	}
+	l, err := readLedger(dir, func(_ persistence.Position, r *account.Record) error {
+		audits.visit(r)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	return l.report(stdout)
+	return l.report(stdout, &audits)
 }
 
 // report prints what was found, and returns an error if it is not in order.
-func (l *ledger) report(w io.Writer) error {
+func (l *ledger) report(w io.Writer, audits *auditCheck) error {
 	ids := make([]account.UserID, 0, len(l.accounts))
 	for id := range l.accounts {
 		ids = append(ids, id)
@@ -89,6 +100,7 @@ func (l *ledger) report(w io.Writer) error {
 	if t := log.TornTail; t != nil {
 		fmt.Fprintf(w, "torn tail      %d bytes at offset %d of %s were never acknowledged; the next start cuts them off\n", t.Bytes, t.Offset, t.File)
 	}
+	faults = append(faults, audits.report(w)...)
 	for _, fault := range faults {
 		fmt.Fprintf(w, "FAULT          %s\n", fault)
 	}
