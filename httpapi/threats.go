@@ -85,6 +85,12 @@ An operator does more than they are there for, or loses a key [V8]:
     TestEveryOperatorActionIsAnEventWithWhoAndWhy.
   - A large withdrawal takes two keys, whatever comes at once.
     TestALargeWithdrawalTakesTwoOperators, TestTwoOperatorsAtOnceAreStillTwo.
+  - What a key does is in a chain of entries before it is done, or is not done; whoever
+    changes an entry, takes one out or cuts off the end is found out by verify, the last
+    by a head that was noted elsewhere. So are changes of an account's factors, address
+    book, e-mail address and sessions. TestTamperingWithTheAuditLogIsFound,
+    TestWhatCannotBeAuditedIsA503AndNotDone, TestWithoutAnEntryNothingIsDone,
+    TestEveryEventAndCommandOfOperatorsIsAnAct, TestKilledAmongActsEachHasItsEntry.
   - Keys are in a file or a variable, never in an argument, and kept as hashes.
   - The service holds no key of the bitcoins: a payout is a transaction for the
     operator's own signer, and comes back as it was exported or not at all. A sale is in
@@ -150,8 +156,11 @@ Another service, or who steals from it, uses what a user showed it [V9]:
     hour, and is right within a day one time of 460; with a stolen session alone, 1,400.
   - The daily limit and the four eyes are off until an amount is set. One admin's key
     credits and debits any account.
-  - Who can write to the log's files can make history. The checks of verify find damage,
-    not a forger who computes them anew; the audit chain is not kept yet.
+  - Who can write to the log's files can make history. The checks of verify find damage
+    and what operators did without an entry, not a forger of the users' own events; and of
+    one who computes the whole audit chain anew only a head that was noted elsewhere tells.
+  - A user's changes of security are kept in the audit log for good: --account-rate bounds
+    how fast one fills the disk.
   - A user who takes a name learns whether another has it. An e-mail address is made of the
     wallet's until it is changed, so that tells whether a wallet has an account, as often
     as the limits let one user ask.
