@@ -42,7 +42,7 @@ func (b mailBody) text(uint32) string {
 // isMailed reports whether a user is written to because of e.
 func isMailed(e account.Event) bool {
 	switch e.(type) {
-	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged,
+	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged, *account.AddressAdded,
 		*account.TOTPEnrolled, *account.TOTPRemoved, *account.PasskeyAdded, *account.PasskeyRemoved,
 		*account.RecoveryCodesSet, *account.RecoveryCodeUsed, *account.FactorsReset,
 		*account.RecoveryRequested, *account.RecoveryReminded, *account.RecoveryCancelled:
@@ -97,6 +97,10 @@ func mailOf(e account.Event, command account.Command, before, state *account.Sta
 		return mail.RecoveryRequested, b, true
 	case *account.ProfileChanged:
 		return mail.AddressChanged, b, state.VerifiedEmail() != b.To
+	case *account.AddressAdded:
+		b.Address, b.Until = e.Address, e.UsableAt.String()
+		known, _ := state.AddressBook.Find(e.Address)
+		return mail.AddressAdded, b, known.UsableAt > known.CreatedAt // where there is time to act
 	case *account.WithdrawalRequested, *account.SaleRequested:
 		kind = mail.PayoutRequested
 	case *account.TxCompleted:

@@ -318,3 +318,24 @@ func TestAUserIsWrittenToWhenTheirFactorsChange(t *testing.T) {
 		}
 	}
 }
+
+func TestAUserIsWrittenToWhileANewAddressCoolsOff(t *testing.T) {
+	server := mailtest.Start(t, mailtest.Clear)
+	w := start(t, &memoryLog{}, mailing(t, server), func(s *setup) { s.actors.Terms.AddressCoolingOff = 24 * time.Hour })
+	s, _ := w.login("aitbc1wallet_a")
+	w.verify(s, server, anna)
+	known, err := w.AddAddress(s, "the thief's", "aitbc_elsewhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddAddress(s, "the thief's", "aitbc_elsewhere"); err != nil { // which is no news
+		t.Fatal(err)
+	}
+	w.mailed()
+	messages := server.Messages()[1:]
+	usable := known.UsableAt.Std().Format("2 January 2006, 15:04 UTC")
+	if len(messages) != 1 || messages[0].To != anna || messages[0].Subject != "AITBC: new withdrawal address" ||
+		!strings.Contains(messages[0].Text, "aitbc_elsewhere") || !strings.Contains(messages[0].Text, usable) {
+		t.Errorf("the messages are %+v, want one of the address and %s", messages, usable)
+	}
+}

@@ -64,8 +64,9 @@ A thief has a session's token [V7]:
     TestAUserIsWrittenToThroughKill9, TestOfManyGuessesAtOnceFewCount,
     TestACodeHoldsForItsAddressItsTimeAndFewTries.
   - Value goes only to addresses of the owner's book, which are a day old, and no more of
-    it in a day than the limit. TestAnAddressIsUsedOnceItHasCooledOffAlsoAfterARestart,
-    TestADailyLimitSaysWhatIsLeftAndWhenMoreIsFree,
+    it in a day than the limit. The owner is written to of a new address while it cools
+    off. TestAnAddressIsUsedOnceItHasCooledOffAlsoAfterARestart,
+    TestAUserIsWrittenToWhileANewAddressCoolsOff, TestADailyLimitSaysWhatIsLeftAndWhenMoreIsFree,
     TestADailyLimitHoldsForManyWithdrawalsAtOnce.
 
 A user reaches for what is another's [V8]:
