@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"strconv"
+
 	"github.com/aitbc/exchange/actors/account"
 )
 
@@ -37,6 +39,8 @@ func userAct(id account.UserID, action, note string) Act {
 	return Act{Actor: userTarget(id), Action: action, Target: userTarget(id), Note: note}
 }
 
+func payoutTarget(number uint32) string { return "payout:" + strconv.FormatUint(uint64(number), 10) }
+
 var statusActions = map[account.Status]string{
 	account.Active: "user.reactivate", account.Inactive: "user.close", account.Suspended: "user.suspend",
 }
@@ -70,6 +74,14 @@ func actOfCommand(id account.UserID, command account.Command) Act {
 		return operatorAct(c.By, "transaction.approve", transactionTarget(id, c.N), c.Reason)
 	case *account.ResetFactors:
 		return operatorAct(c.By, "user.reset-factors", userTarget(id), c.Reason)
+	case *account.ExportPayout:
+		return operatorAct(c.Payout.By, "payout.export", "payouts", "")
+	case *account.SignPayout:
+		return operatorAct(c.By, "payout.sign", payoutTarget(c.Number), "")
+	case *account.CancelPayout:
+		return operatorAct(c.By, "payout.cancel", payoutTarget(c.Number), c.Reason)
+	case *account.SettleRefund:
+		return operatorAct(c.By, "refund.settle", transactionTarget(id, c.N), noteOf(c.Out.String(), c.Reason))
 	case *account.ReplayNotice: // its event needs none: many may be replayed by one act
 		return operatorAct(c.By, "notice.replay", "notice:"+account.NoticeID{User: id, N: c.N}.String(), "")
 	case *account.AddAddress:
@@ -120,6 +132,14 @@ func ActOfEvent(id account.UserID, event account.Event) Act {
 		return operatorAct(e.By, "transaction.approve", transactionTarget(id, e.N), "")
 	case *account.FactorsReset:
 		return operatorAct(e.By, "user.reset-factors", userTarget(id), "")
+	case *account.PayoutExported:
+		return operatorAct(e.Payout.By, "payout.export", "payouts", "")
+	case *account.PayoutSigned:
+		return operatorAct(e.By, "payout.sign", payoutTarget(e.Number), "")
+	case *account.PayoutCancelled:
+		return operatorAct(e.By, "payout.cancel", payoutTarget(e.Number), "")
+	case *account.RefundSettled:
+		return operatorAct(e.By, "refund.settle", transactionTarget(id, e.N), "")
 	case *account.AddressAdded:
 		return userAct(id, "address.add", "")
 	case *account.AddressRemoved:

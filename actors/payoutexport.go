@@ -33,7 +33,7 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 		return view, nil, err
 	}
 	coins := p.purse(ctx, payer.Node())
-	sales, required, leftOut, err := p.sales(payer, coins)
+	sales, required, leftOut, err := p.sales(payer, coins, by)
 	if err != nil {
 		return view, nil, err
 	}
@@ -41,7 +41,7 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 		return view, leftOut, &account.Error{Code: CodeNothingToPay, Message: fmt.Sprintf("no sale is free to be paid; %d are left out", len(leftOut))}
 	}
 	number := uint32(len(p.all().List)) + 1
-	if sales, err = p.claim(sales, number); err != nil {
+	if sales, err = p.claim(sales, number, by); err != nil {
 		return view, leftOut, err
 	}
 	payout, err := p.build(payer, coins, required, sales, feeRate, number)
@@ -142,9 +142,9 @@ func (c *purse) take(required []wire.OutPoint, amount account.Money) (coins []bi
 	return coins, nil
 }
 
-// sales returns what is free to go, and the coins that must be spent so that no
+// sales returns what is free to go by the word of by, and the coins that must be spent so that no
 // cancelled payout of the same sales can be paid as well.
-func (p *payouts) sales(payer Payer, coins *purse) (sales []account.TransactionID, required []wire.OutPoint, leftOut []LeftOut, err error) {
+func (p *payouts) sales(payer Payer, coins *purse, by string) (sales []account.TransactionID, required []wire.OutPoint, leftOut []LeftOut, err error) {
 	x := p.exchange
 	leave := func(sale account.TransactionID, why string) { leftOut = append(leftOut, LeftOut{sale, why}) }
 	for _, id := range x.open.ids(account.TypeSell) {
@@ -163,6 +163,10 @@ func (p *payouts) sales(payer Payer, coins *purse) (sales []account.TransactionI
 			continue
 		case t.Detail.BTC < bitcoin.DustLimit:
 			leave(id, "nodes relay no such small amount")
+			continue
+		}
+		if err := t.FourEyes(x.cfg.Terms.FourEyesAbove, by); err != nil {
+			leave(id, err.Message)
 			continue
 		}
 		if err := payer.CheckAddress(t.Detail.To); err != nil {
@@ -213,11 +217,13 @@ func (p *payouts) exclude(sale account.TransactionID, coins *purse, required []w
 }
 
 // claim takes the sales for a payout, those that have not ended meanwhile.
-func (p *payouts) claim(sales []account.TransactionID, number uint32) (claimed []account.TransactionID, err error) {
+func (p *payouts) claim(sales []account.TransactionID, number uint32, by string) (claimed []account.TransactionID, err error) {
 	orders := make([]order, 0, len(sales))
 	for _, sale := range sales {
 		u, _ := p.exchange.directory.find(sale.User)
-		orders = append(orders, order{u, &account.ClaimSale{N: sale.N, Payout: number}})
+		orders = append(orders, order{u, &account.ClaimSale{
+			N: sale.N, Payout: number, FourEyesAbove: p.exchange.cfg.Terms.FourEyesAbove, By: by,
+		}})
 	}
 	if err := p.exchange.payments.sendAll(p.exchange.payments.ctx, orders); err != nil {
 		return nil, err

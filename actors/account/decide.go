@@ -224,7 +224,7 @@ func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if err := a.unclaimed(c.N); err != nil {
 		return nil, 0, err
 	}
-	if err := t.fourEyes(c.FourEyesAbove, c.By); err != nil {
+	if err := t.FourEyes(c.FourEyesAbove, c.By); err != nil {
 		return nil, 0, err
 	}
 	if t.Type == TypeBuy {

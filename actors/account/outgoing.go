@@ -33,8 +33,13 @@ type Refund struct {
 // MaxRefunds is how many refunds of one account may be settled.
 const MaxRefunds = 10_000
 
-// ClaimSale puts a pending sale into a payout.
-type ClaimSale struct{ N, Payout uint32 }
+// ClaimSale puts a pending sale into a payout that By exports. One of more than
+// FourEyesAbove takes the approval of another operator; 0: none does.
+type ClaimSale struct {
+	N, Payout     uint32
+	FourEyesAbove Money
+	By            string
+}
 
 // FreeSale takes it out again, if it is in this one.
 type FreeSale struct{ N, Payout uint32 }
@@ -89,7 +94,8 @@ func (a *Account) unclaimed(n uint32) *Error {
 }
 
 func (c *ClaimSale) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
-	if _, err := a.open(c.N, TypeSell); err != nil {
+	t, err := a.open(c.N, TypeSell)
+	if err != nil {
 		return nil, 0, err
 	}
 	if a.Status == Suspended {
@@ -99,6 +105,9 @@ func (c *ClaimSale) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 		return nil, c.N, nil
 	}
 	if err := a.unclaimed(c.N); err != nil {
+		return nil, 0, err
+	}
+	if err := t.FourEyes(c.FourEyesAbove, c.By); err != nil {
 		return nil, 0, err
 	}
 	return []Event{&SaleClaimed{N: c.N, Payout: c.Payout}}, c.N, nil

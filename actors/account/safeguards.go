@@ -89,8 +89,8 @@ func (t *Transaction) AwaitsApproval(above Money) bool {
 	return above > 0 && t.Approvable() && t.Status == Pending && t.Amount > above && t.detail().ApprovedBy == ""
 }
 
-// fourEyes checks that by may complete t, where more than above takes two operators.
-func (t *Transaction) fourEyes(above Money, by string) *Error {
+// FourEyes refuses that by completes t or pays it out, where more than above takes two operators.
+func (t *Transaction) FourEyes(above Money, by string) *Error {
 	switch {
 	case t.AwaitsApproval(above):
 		return refuse(CodeApprovalRequired, "a %s of more than %s AITBC takes two operators: another one has to approve it first", t.Type, above)

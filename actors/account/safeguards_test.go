@@ -34,6 +34,19 @@ func TestMoreThanTheFourEyesAmountTakesTwoOperators(t *testing.T) {
 	}
 }
 
+func TestALargeSaleIsPaidOutByAnotherOperatorThanApprovedIt(t *testing.T) {
+	claim := func(n uint32, by string) *ClaimSale {
+		return &ClaimSale{N: n, Payout: 1, FourEyesAbove: 50, By: by}
+	}
+	a := opened(t, 200)
+	small, large := do(t, a, &Sell{Amount: 50, BTC: 1, Address: "bc1q"}, start), do(t, a, &Sell{Amount: 51, BTC: 1, Address: "bc1q"}, start)
+	do(t, a, claim(small, "anna"), start)
+	refused(t, a, claim(large, "anna"), nil, start, CodeApprovalRequired)
+	do(t, a, &ApproveWithdrawal{N: large, By: "anna"}, start)
+	refused(t, a, claim(large, "anna"), nil, start, CodeSameOperator)
+	do(t, a, claim(large, "bob"), start)
+}
+
 func TestWhatIsApprovedCanFailByAnyOneOperator(t *testing.T) {
 	a := opened(t, 100)
 	n := do(t, a, &Withdraw{Amount: 60, To: "aitbc_00"}, start)
