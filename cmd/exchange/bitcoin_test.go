@@ -35,6 +35,7 @@ func newBuyer(t *testing.T, node *bitcointest.Node, options ...string) *buyer {
 	b := &buyer{t: t, node: node, data: t.TempDir(), options: append([]string{
 		"--auth", "open", "--throttle", "off", "--log-level", "warn", "--bitcoin-network", "regtest", "--bitcoin-rpc", node.URL,
 		"--bitcoin-rpc-user", node.User, "--bitcoin-rpc-pass-file", node.PassFile, "--bitcoin-xpub", testXpub, "--bitcoin-poll", "20ms",
+		"--address-cooling-off", "0s", // nobody waits a day to sell here
 	}, options...)}
 	b.service = startService(t, b.data, b.options...)
 	b.id, b.token = b.login("aitbc1wallet_buyer")
