@@ -74,6 +74,13 @@ func actOfCommand(id account.UserID, command account.Command) Act {
 		return operatorAct(c.By, "transaction.approve", transactionTarget(id, c.N), c.Reason)
 	case *account.ResetFactors:
 		return operatorAct(c.By, "user.reset-factors", userTarget(id), c.Reason)
+	case *account.CancelRecovery:
+		if c.By == "" {
+			return userAct(id, "recovery.cancel", "")
+		}
+		return operatorAct(c.By, "recovery.cancel", userTarget(id), "")
+	case *account.ConfirmRecovery:
+		return userAct(id, "recovery.request", "")
 	case *account.ExportPayout:
 		return operatorAct(c.Payout.By, "payout.export", "payouts", "")
 	case *account.SignPayout:
@@ -132,6 +139,10 @@ func ActOfEvent(id account.UserID, event account.Event) Act {
 		return operatorAct(e.By, "transaction.approve", transactionTarget(id, e.N), "")
 	case *account.FactorsReset:
 		return operatorAct(e.By, "user.reset-factors", userTarget(id), "")
+	case *account.RecoveryCancelled: // the user's own may come with another act
+		return operatorAct(e.By, "recovery.cancel", userTarget(id), "")
+	case *account.RecoveryRequested:
+		return userAct(id, "recovery.request", "")
 	case *account.PayoutExported:
 		return operatorAct(e.Payout.By, "payout.export", "payouts", "")
 	case *account.PayoutSigned:

@@ -26,6 +26,7 @@ var auditedEvents = map[string]struct {
 	"TxFailed":           {&account.TxFailed{N: 3, By: "olga"}, &account.Fail{N: 3, By: "olga"}},
 	"FreezeLifted":       {&account.FreezeLifted{N: 3, By: "olga"}, &account.LiftFreeze{N: 3, By: "olga"}},
 	"FactorsReset":       {&account.FactorsReset{By: "olga"}, &account.ResetFactors{By: "olga"}},
+	"RecoveryCancelled":  {&account.RecoveryCancelled{By: "olga"}, &account.CancelRecovery{By: "olga"}},
 	"PayoutExported":     {&account.PayoutExported{Payout: account.Payout{By: "olga"}}, &account.ExportPayout{Payout: account.Payout{By: "olga"}}},
 	"PayoutSigned":       {&account.PayoutSigned{Number: 3, By: "olga"}, &account.SignPayout{Number: 3, By: "olga"}},
 	"PayoutCancelled":    {&account.PayoutCancelled{Number: 3, By: "olga"}, &account.CancelPayout{Number: 3, By: "olga"}},
@@ -128,6 +129,8 @@ func TestWhatAUserDoesToTheirSecurityIsAnAct(t *testing.T) {
 		"passkey.remove":       {&account.PasskeyRemoved{}, &account.RemovePasskey{}},
 		"recovery-code.use":    {&account.RecoveryCodeUsed{}, &account.StepUpByRecovery{}},
 		"recovery-codes.renew": {nil, &account.SetRecoveryCodes{}}, // others come with a first factor
+		"recovery.request":     {&account.RecoveryRequested{}, &account.ConfirmRecovery{}},
+		"recovery.cancel":      {nil, &account.CancelRecovery{}},
 		"sessions.end-others":  {nil, &account.EndOtherSessions{}}, // others end where factors change
 		"email.change":         {nil, &account.ChangeProfile{Email: "x"}},
 	} {

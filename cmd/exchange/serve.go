@@ -225,7 +225,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	}
 	exchange := actors.New(actors.Config{
 		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
-		RecoveryDelay: s.notices.recoveryDelay,
+		RecoveryDelay:  s.notices.recoveryDelay,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
 	})
