@@ -400,17 +400,23 @@ func TestABrowserWalletIsFoundAndAsked(t *testing.T) {
 	p.waitText("#wallet-name", "user_e4169ee7")
 }
 
+// checkWidth fails for what is beyond the page's right edge.
+func (p *page) checkWidth(what string, width int64) {
+	p.t.Helper()
+	if wide := eval[int64](p, "document.scrollingElement.scrollWidth"); wide > width {
+		p.t.Errorf("%s: the page is %d pixels wide, want %d", what, wide, width)
+	}
+	if out := eval[[]string](p, fmt.Sprintf(`[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest(".sr-only, .skip, .ticker, .toast, .table-frame, .chart") && e.getBoundingClientRect().right > %d).map((e) => e.tagName + "#" + e.id + "." + e.className)`, width+1)); len(out) > 0 {
+		p.t.Errorf("%s: beyond the edge: %v", what, out)
+	}
+}
+
 func TestAPhoneShowsEverythingWithoutScrollingSideways(t *testing.T) {
 	s := startService(t, t.TempDir(), "--demo-confirm-after", "1h")
 	p := openPage(t, s, "/", view{width: 360, height: 740, mobile: true})
 	narrow := func(what string) {
 		t.Helper()
-		if wide := eval[int](p, "document.scrollingElement.scrollWidth"); wide > 360 {
-			t.Errorf("%s: the page is %d pixels wide, want 360", what, wide)
-		}
-		if out := eval[[]string](p, `[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest(".sr-only, .skip, .ticker, .toast, .table-frame, .chart") && e.getBoundingClientRect().right > 361).map((e) => e.tagName + "#" + e.id + "." + e.className)`); len(out) > 0 {
-			t.Errorf("%s: beyond the edge: %v", what, out)
-		}
+		p.checkWidth(what, 360)
 	}
 	p.waitShown("#connect")
 	narrow("logged out")

@@ -188,11 +188,7 @@ func TestAPasskeyOfTheBrowserStepsUp(t *testing.T) {
 	s := startService(t, t.TempDir(), "--demo")
 	s.url = strings.Replace(s.url, "127.0.0.1", "localhost", 1)
 	p := openPage(t, s, "/", desktop)
-	call(p, webauthn.Enable, webauthn.EnableParams{})
-	device := call(p, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
-		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-		HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
-	}}).AuthenticatorID
+	device := p.addAuthenticator()
 	id, token := s.login("aitbc1wallet_passkey")
 	s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":100}`, "X-Session-Token", token)
 	const browser = `(async () => {

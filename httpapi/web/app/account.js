@@ -1,6 +1,7 @@
-// The account dialog: profile, and the sessions that are open.
+// The account dialog: profile, the sessions that are open, and security.js.
 
 import * as api from './api.js';
+import * as security from './security.js';
 import { $, h, say, show, time } from './dom.js';
 import { encode } from './json.js';
 import { Form } from './form.js';
@@ -37,6 +38,7 @@ export function start({ changed }) {
     form.reset();
     if (profile) fill(profile);
     $('account').showModal();
+    security.open();
     sessions();
     try {
       fill(await api.get('/api/users/me'));

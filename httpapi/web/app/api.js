@@ -9,10 +9,10 @@ const RETRIES = [400, 1200, 3000, 6000, 10_000]; // ms between attempts to settl
 
 // Problem has status (0 where no answer came), code, field and a message for a person.
 export class Problem extends Error {
-  constructor(status, { code = '', field = '', detail = '' } = {}) {
+  constructor(status, { code = '', field = '', detail = '', factors = [] } = {}) {
     // The server's detail of a field begins with the field's name, which a label says here.
     super(sentence(field && detail.startsWith(`${field}: `) ? detail.slice(field.length + 2) : detail));
-    Object.assign(this, { status, code, field });
+    Object.assign(this, { status, code, field, factors });
   }
 
   // unsettled: the change that was asked for may have been made or not.
@@ -23,9 +23,44 @@ export class Problem extends Error {
 
 const sentence = (text) => text && text[0].toUpperCase() + text.slice(1);
 
-// request sends and returns the decoded answer. token replaces the session's own;
-// an answer 401 to the session's token ends the session.
-export async function request(method, path, { body, token = session.get()?.token, key, signal } = {}) {
+let factors = { ask: async () => false, enrol: () => {} };
+
+// guard names who is called where a request takes a second factor: ask(kinds) resolves to
+// whether one was shown, enrol() leads to where one is set up.
+export const guard = (by) => { factors = by; };
+
+// request sends and returns the decoded answer. token replaces the session's own.
+//
+// With the session's own, an answer may want a second factor first: the person is asked
+// for it, and the same request is sent again, with the same key. A new token in an answer
+// takes the place of the old one. A 401 ends the session, unless it goes on under another.
+export async function request(method, path, { token, ...options } = {}) {
+  if (token !== undefined) return send(method, path, { token, ...options });
+  for (let asked = false; ;) {
+    const own = session.get()?.token;
+    try {
+      const answer = await send(method, path, { token: own, ...options });
+      if (answer.session_token) session.rotate(own, answer.session_token);
+      return answer;
+    } catch (error) {
+      if (error.status === 401 && own) {
+        if (await session.goesOn(own)) continue;
+        if (own === session.get()?.token) session.end('Your session has ended. Connect your wallet to go on.');
+      }
+      if (error.code === 'second_factor_enrolment_required') {
+        factors.enrol();
+        throw new Problem(403, { code: error.code, detail: 'Nothing was done: this takes a second factor, and you have none yet. Set one up under Account, Security, and try again' });
+      }
+      if (error.code !== 'second_factor_required' || asked) throw error;
+      if (!await factors.ask(error.factors)) {
+        throw new Problem(403, { code: 'not_confirmed', detail: 'Nothing was done, because you did not show your second factor' });
+      }
+      asked = true;
+    }
+  }
+}
+
+async function send(method, path, { body, token, key, signal }) {
   const headers = {};
   if (token) headers['X-Session-Token'] = token;
   if (key) headers['Idempotency-Key'] = key;
@@ -45,9 +80,6 @@ export async function request(method, path, { body, token = session.get()?.token
     document = JSON.parse(text);
   } catch {
     document = { detail: `The exchange answered ${response.status} ${response.statusText}` };
-  }
-  if (response.status === 401 && token && token === session.get()?.token) {
-    session.end('Your session has ended. Connect your wallet to go on.');
   }
   throw new Problem(response.status, document);
 }
@@ -96,7 +128,12 @@ function randomKey() {
 export async function download(path, name) {
   const response = await fetch(path, { headers: { 'X-Session-Token': session.get().token } });
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({ detail: 'The file could not be made' })));
-  const url = URL.createObjectURL(await response.blob());
+  save(await response.blob(), name);
+}
+
+// save puts a file into the person's downloads.
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
   const link = document.createElement('a');
   link.href = url;
   link.download = name;

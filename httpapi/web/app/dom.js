@@ -59,7 +59,7 @@ async function copy(text) {
   } catch {
     const area = h('textarea', { readonly: true, class: 'sr-only' });
     area.value = text;
-    (document.querySelector('dialog[open]') ?? document.body).append(area);
+    ([...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body).append(area); // the one on top is the last
     area.select();
     const done = document.execCommand('copy');
     area.remove();

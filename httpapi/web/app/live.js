@@ -15,7 +15,7 @@ const SILENCE = 50_000; // ms without a byte: the connection is dead (the server
 // follow begins. on(name, data) gets the text of each event's data; refresh() reads all
 // there is and rejects where that fails; state(word) gets 'live', 'reconnecting' or
 // 'polling'. It returns a function that ends it.
-export function follow({ userID, token, on, refresh, state }) {
+export function follow({ userID, on, refresh, state }) {
   const end = new AbortController();
   const { signal } = end;
   let lastID = '';
@@ -30,7 +30,8 @@ export function follow({ userID, token, on, refresh, state }) {
   addEventListener('online', hurry, { signal });
   document.addEventListener('visibilitychange', hurry, { signal });
 
-  async function stream() {
+  async function stream(token) {
+    let dead = false; // the token
     const attempt = new AbortController();
     const stop = () => attempt.abort();
     signal.addEventListener('abort', stop, { once: true });
@@ -40,7 +41,7 @@ export function follow({ userID, token, on, refresh, state }) {
       if (lastID) headers['Last-Event-ID'] = lastID;
       const response = await fetch(`/api/users/${userID}/events`, { headers, cache: 'no-store', signal: attempt.signal });
       if (response.status === 401) {
-        if (!signal.aborted) session.end('Your session has ended. Connect your wallet to go on.');
+        dead = true;
         return;
       }
       if (!response.ok || !response.headers.get('Content-Type')?.startsWith('text/event-stream')) throw new Error(`status ${response.status}`);
@@ -51,7 +52,8 @@ export function follow({ userID, token, on, refresh, state }) {
       if (!signal.aborted) state('live');
       const parser = new EventParser((event) => {
         if (event.id) lastID = event.id;
-        if (!signal.aborted) on(event.name, event.data);
+        if (event.name === 'session' && JSON.parse(event.data).reason === 'rotated') dead = true;
+        else if (!signal.aborted) on(event.name, event.data);
       });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
@@ -65,6 +67,7 @@ export function follow({ userID, token, on, refresh, state }) {
       clearTimeout(watchdog);
       signal.removeEventListener('abort', stop);
       attempt.abort();
+      if (dead && !await session.goesOn(token) && !signal.aborted) session.end('Your session has ended. Connect your wallet to go on.');
     }
   }
 
@@ -79,8 +82,10 @@ export function follow({ userID, token, on, refresh, state }) {
 
   (async () => {
     while (!signal.aborted) {
-      await stream().catch(() => {});
+      const { token } = session.get();
+      await stream(token).catch(() => {});
       if (signal.aborted) return;
+      if (session.get().token !== token) continue; // the session goes on under another one
       failures++;
       const wait = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
       if (failures <= FAILURES) {

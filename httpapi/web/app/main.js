@@ -14,6 +14,7 @@
 //   history.js            the table
 //   market.js             figures and chart
 //   account.js            profile and sessions
+//   security.js, stepup.js, passkey.js   second factors: set up, asked for, and the browser's own
 //   dom.js, theme.js, address.js   helpers
 //   operator.html, operator.js     the operator's page
 //   lightweight-charts-5.2.1.js    the chart library, as it is in its npm package
@@ -30,7 +31,9 @@ import * as history from './history.js';
 import * as live from './live.js';
 import * as market from './market.js';
 import * as payment from './payment.js';
+import * as security from './security.js';
 import * as session from './session.js';
+import * as stepup from './stepup.js';
 import * as terms from './terms.js';
 import * as theme from './theme.js';
 import * as trade from './trade.js';
@@ -56,6 +59,9 @@ function start() {
     },
   });
   account.start({ changed: showProfile });
+  security.start();
+  stepup.start();
+  api.guard({ ask: stepup.ask, enrol: security.lead });
   // The banner's place is kept until the terms tell whether this is a demo, or as they
   // did the last time, so that the page does not move under the hand.
   if (localStorage.getItem('aitbc.demo') === 'false') show($('demo'), false);
@@ -72,7 +78,7 @@ function start() {
   $('deposit-copy').append(copyButton('Copy address', () => $('deposit-address').title));
   for (const dialog of document.querySelectorAll('dialog')) {
     dialog.addEventListener('click', (event) => {
-      if (event.target === dialog || event.target.closest('[data-close]')) dialog.close();
+      if ((event.target === dialog && !('stay' in dialog.dataset)) || event.target.closest('[data-close]')) dialog.close();
     });
   }
   session.watch(changed);
@@ -173,7 +179,7 @@ function changed(now, reason = '') {
   showBalance(null);
   history.clear();
   payment.restore();
-  unfollow = live.follow({ userID: now.user_id, token: now.token, on: heard, refresh, state: showConnection });
+  unfollow = live.follow({ userID: now.user_id, on: heard, refresh, state: showConnection });
 }
 
 // refresh reads all that is shown of the user. It rejects if any of it failed.

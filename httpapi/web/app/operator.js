@@ -199,7 +199,9 @@ function userLine(user) {
     h('td', { class: 'number o-wide' }, format(fromJSON(user.held))),
     h('td', { class: 'number o-wide' }, group(user.transactions)),
     h('td', {}, h('span', { class: `status ${user.status}` }, user.status)),
-    h('td', {}, mayOperate() && h('div', { class: 'actions' }, user.status === 'active' ? act('suspend', 'Suspend', true) : act('reactivate', 'Reactivate'))));
+    h('td', {}, mayOperate() && h('div', { class: 'actions' },
+      user.status === 'active' ? act('suspend', 'Suspend', true) : act('reactivate', 'Reactivate'),
+      role === 'admin' && act('reset-factors', 'Reset factors', true))));
 }
 
 // The dialog that asks for the reason of what is about to be done.
@@ -211,6 +213,7 @@ const ACTIONS = {
   settle: { title: 'Settle', words: 'It has been sent back', done: 'Settled', wants: true },
   suspend: { title: 'Suspend', words: 'Suspend this user', done: 'Suspended', wants: true },
   reactivate: { title: 'Reactivate', words: 'Reactivate this user', done: 'Reactivated', wants: true },
+  'reset-factors': { title: 'Reset the second factors of', words: 'Remove every second factor, and log the user out', done: 'The second factors are removed', wants: true },
 };
 
 let asked; // {action, subject}

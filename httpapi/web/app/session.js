@@ -15,12 +15,13 @@ try {
 
 const listeners = new Set();
 
-// get returns {user_id, token, wallet, demo}, or null.
+// get returns {user_id, token, wallet, username}, or null.
 export const get = () => current;
 
 // begin keeps a session. end forgets it; reason, if any, is shown to the person.
 export function begin(session) {
   current = session;
+  replaced.clear();
   sessionStorage.setItem(NAME, JSON.stringify(session));
   tell();
 }
@@ -28,6 +29,7 @@ export function begin(session) {
 export function end(reason = '') {
   if (!current) return;
   current = null;
+  replaced.clear();
   sessionStorage.removeItem(NAME);
   tell(reason);
 }
@@ -36,3 +38,39 @@ export function end(reason = '') {
 export const watch = (listener) => { listeners.add(listener); };
 
 const tell = (reason = '') => listeners.forEach((listener) => listener(current, reason));
+
+// A second factor puts a new token in the place of the old one, which is dead at once.
+// A tab that was duplicated has the same session as the one it came from, so they tell
+// each other.
+
+const LATE = 2000; // ms that a new token may come after the news that the old one is dead
+
+const replaced = new Set(); // tokens that this page's session had before
+const tabs = new BroadcastChannel(NAME);
+
+tabs.onmessage = ({ data: { from, to, wanted } }) => {
+  if (to) replace(from, to);
+  else if (current && replaced.has(wanted)) tabs.postMessage({ from: wanted, to: current.token });
+};
+
+// rotate goes on under the token that was given in place of another, in every tab.
+export function rotate(from, to) {
+  replace(from, to);
+  tabs.postMessage({ from, to });
+}
+
+function replace(from, to) {
+  if (current?.token !== from || from === to) return;
+  replaced.add(from);
+  current = { ...current, token: to };
+  sessionStorage.setItem(NAME, JSON.stringify(current));
+}
+
+// goesOn tells of a token that was refused whether the session has another one now.
+export async function goesOn(token) {
+  if (current?.token === token) tabs.postMessage({ wanted: token });
+  for (const end = Date.now() + LATE; current?.token === token && Date.now() < end;) {
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+  return Boolean(current) && replaced.has(token);
+}
