@@ -85,7 +85,7 @@ function draw(f) {
 
 function line(name, words, buttons, on = false) {
   return h('li', { class: 'session' },
-    h('span', {}, h('b', {}, name), on ? h('span', { class: 'status active' }, words) : h('small', {}, words)),
+    h('span', { class: 'factor-name' }, h('b', {}, name), on ? h('span', { class: 'status active' }, words) : h('small', {}, words)),
     h('span', { class: 'factor-buttons' }, ...buttons));
 }
 
