@@ -74,7 +74,6 @@ const over = () => Date.parse(shown.expires_at) <= Date.now() && (shown.status !
 const final = () => !OPEN.has(shown.status) || (shown.status === 'underpaid' && (over() || Number(shown.aitbc_credited) > 0));
 
 function build() {
-  const uri = shown.payment_uri ?? `bitcoin:${shown.payment_address}?amount=${shown.btc_amount}`;
   const title = h('h3', { class: 'payment-title', tabindex: '-1' });
   view = {
     title,
@@ -84,21 +83,25 @@ function build() {
     steps: h('ol', { class: 'steps' }),
     demo: h('p', { class: 'fine demo-note' }, 'Demo: this payment is made by itself in a few seconds. Send nothing.'),
     pay: null,
+    qr: shown.qr_code && h('img', { class: 'qr', src: shown.qr_code, alt: 'QR code of the payment', width: 148, height: 148 }),
+    send: h('span', { class: 'label' }),
+    amount: h('b', {}),
+    link: h('a', { class: 'ghost wide' }, 'Open in a Bitcoin wallet'),
     done: h('button', { type: 'button', class: 'primary', onclick: leave }, 'Done'),
     back: h('button', { type: 'button', class: 'ghost wide', onclick: leave }, 'Back to the form'),
   };
   view.clockLine = h('p', { class: 'clock' }, 'Expires in ', view.clock);
   view.pay = h('div', { class: 'pay' },
     h('div', { class: 'pay-top' },
-      shown.qr_code && h('img', { class: 'qr', src: shown.qr_code, alt: 'QR code of the payment', width: 148, height: 148 }),
+      view.qr,
       h('div', { class: 'pay-sum' },
-        h('span', { class: 'label' }, 'Send exactly'),
-        h('span', { class: 'pay-amount' }, h('b', {}, shown.btc_amount), ' BTC', copyButton('Copy amount', () => shown.btc_amount)),
+        view.send,
+        h('span', { class: 'pay-amount' }, view.amount, ' BTC', copyButton('Copy amount', () => view.amount.textContent)),
         h('span', { class: 'fine' }, `fee of ${shown.fee} BTC included`),
         view.clockLine)),
     h('span', { class: 'label' }, 'To this address'),
     h('span', { class: 'pay-address' }, h('span', { class: 'mono' }, shown.payment_address), copyButton('Copy address', () => shown.payment_address)),
-    h('a', { class: 'ghost wide', href: uri }, 'Open in a Bitcoin wallet'),
+    view.link,
     view.demo);
   $('payment').replaceChildren(
     title, view.state, view.steps, view.pay, view.done, view.back);
@@ -133,6 +136,12 @@ function update(payment) {
   }[payment.status];
   setText(view.title, payment.status === 'confirmed' || paid ? 'Bought' : `Buy ${amount}`);
   setText(view.state, words);
+  // Of who paid too little only the rest is wanted; the QR code is of the whole.
+  const rest = payment.status === 'underpaid' && !paid;
+  setText(view.send, rest ? 'Send the rest, exactly' : 'Send exactly');
+  setText(view.amount, rest ? payment.btc_missing : payment.btc_amount);
+  view.link.href = rest || !payment.payment_uri ? `bitcoin:${payment.payment_address}?amount=${view.amount.textContent}` : payment.payment_uri;
+  if (view.qr) show(view.qr, !rest);
   const at = { pending: 0, underpaid: paid ? 3 : 0, seen: 1, confirming: 1, confirmed: 3, overpaid: 3 }[payment.status] ?? -1;
   view.steps.replaceChildren(...['Payment', 'Confirmation', 'Credit'].map((name, i) => h('li', {
     class: i < at ? 'past' : i === at ? 'now' : '',
@@ -140,7 +149,7 @@ function update(payment) {
   }, h('span', { class: 'step-mark', 'aria-hidden': 'true' }, i < at ? icon('check') : String(i + 1)), name)));
   $('payment').dataset.status = payment.status;
   show(view.steps, at >= 0);
-  show(view.pay, !final());
+  show(view.pay, payment.status === 'pending' || (rest && !final())); // what is seen is paid: nobody shall pay it twice
   show(view.demo, terms.get()?.demo ?? false);
   show(view.done, final());
   show(view.back, !final());
