@@ -17,7 +17,10 @@ export function start() {
   forms = { app: appForm(), passkey: passkeyForm() };
   $('codes-kept').addEventListener('change', () => { $('codes-done').disabled = !$('codes-kept').checked; });
   $('codes-done').addEventListener('click', () => { codes = null; $('codes').close(); });
-  $('codes').addEventListener('close', () => { $('codes-list').replaceChildren(); load(); });
+  $('codes').addEventListener('close', () => {
+    if (!$('codes').open) $('codes-list').replaceChildren(); // the event comes later than the closing
+    load();
+  });
   $('codes-copy').replaceChildren(copyButton('Copy recovery codes', text));
   $('codes-file').addEventListener('click', () => {
     api.save(new Blob([`Recovery codes of ${session.get().username} at ${location.host}\nEach is good once.\n\n${text()}\n`], { type: 'text/plain' }), 'aitbc-recovery-codes.txt');

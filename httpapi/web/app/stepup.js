@@ -33,7 +33,7 @@ export function start() {
     done: () => end(true),
   });
   $('stepup-passkey').addEventListener('click', byPasskey);
-  $('stepup').addEventListener('close', () => end(false));
+  $('stepup').addEventListener('close', () => { if (!$('stepup').open) end(false); }); // the event comes later than the closing
 }
 
 // ask opens the dialog and resolves to whether a factor of these kinds was shown. Who
