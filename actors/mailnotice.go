@@ -42,10 +42,11 @@ func (b mailBody) text(uint32) string {
 // isMailed reports whether a user is written to because of e.
 func isMailed(e account.Event) bool {
 	switch e.(type) {
-	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged, *account.AddressAdded,
+	case *account.LoggedIn, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.ProfileChanged,
 		*account.TOTPEnrolled, *account.TOTPRemoved, *account.PasskeyAdded, *account.PasskeyRemoved,
 		*account.RecoveryCodesSet, *account.RecoveryCodeUsed, *account.FactorsReset,
-		*account.RecoveryRequested, *account.RecoveryReminded, *account.RecoveryCancelled:
+		*account.RecoveryRequested, *account.RecoveryReminded, *account.RecoveryCancelled,
+		*account.AddressAdded, *account.AddressRemoved:
 		return true
 	}
 	return false
@@ -95,12 +96,18 @@ func mailOf(e account.Event, command account.Command, before, state *account.Sta
 		r := state.Contact.Recovery
 		b.Since, b.Until, b.Code = r.RequestedAt.String(), r.Until.String(), r.Cancel
 		return mail.RecoveryRequested, b, true
-	case *account.ProfileChanged:
-		return mail.AddressChanged, b, state.VerifiedEmail() != b.To
 	case *account.AddressAdded:
 		b.Address, b.Until = e.Address, e.UsableAt.String()
-		known, _ := state.AddressBook.Find(e.Address)
-		return mail.AddressAdded, b, known.UsableAt > known.CreatedAt // where there is time to act
+		return mail.AddressAdded, b, true
+	case *account.AddressRemoved:
+		for _, known := range before.AddressBook.Addresses {
+			if known.N == e.N {
+				b.Address = known.Address
+			}
+		}
+		return mail.AddressRemoved, b, true
+	case *account.ProfileChanged:
+		return mail.AddressChanged, b, state.VerifiedEmail() != b.To
 	case *account.WithdrawalRequested, *account.SaleRequested:
 		kind = mail.PayoutRequested
 	case *account.TxCompleted:

@@ -339,3 +339,28 @@ func TestAUserIsWrittenToWhileANewAddressCoolsOff(t *testing.T) {
 		t.Errorf("the messages are %+v, want one of the address and %s", messages, usable)
 	}
 }
+
+func TestAUserIsWrittenToWhenTheirAddressBookChanges(t *testing.T) {
+	server := mailtest.Start(t, mailtest.Clear)
+	w := start(t, &memoryLog{}, mailing(t, server))
+	s, _ := w.login("aitbc1wallet_a")
+	w.verify(s, server, anna)
+	known, err := w.AddAddress(s, "savings", aitbcAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.RemoveAddress(s, known.N); err != nil {
+		t.Fatal(err)
+	}
+	w.mailed()
+	messages := server.Messages()[1:]
+	want := []string{"AITBC: new withdrawal address", "AITBC: withdrawal address removed"}
+	if len(messages) != len(want) {
+		t.Fatalf("%d messages, want %d", len(messages), len(want))
+	}
+	for i, m := range messages {
+		if m.Subject != want[i] || m.To != anna || !strings.Contains(m.Text, aitbcAddress) {
+			t.Errorf("message %d is %q to %s\n%s", i+1, m.Subject, m.To, m.Text)
+		}
+	}
+}

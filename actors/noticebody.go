@@ -68,7 +68,7 @@ func amountOrNone(m account.Money) jsontext.Value {
 // isTold reports whether the operator's systems are told of e.
 func isTold(e account.Event) bool {
 	switch e.(type) {
-	case *account.StatusChanged, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.TxFailed,
+	case *account.StatusChanged, *account.WithdrawalApproved, *account.WithdrawalRequested, *account.SaleRequested, *account.TxCompleted, *account.TxFailed,
 		*account.OutputSeen, *account.OutputConfirmed, *account.OutputRemoved, *account.PaymentCredited,
 		*account.RefundQueued, *account.RefundSettled, *account.CreditReversed, *account.FreezeLifted:
 		return true
@@ -84,6 +84,9 @@ func (x *Exchange) noticeOf(e account.Event, state *account.State) (b noticeBody
 		return noticeBody{Event: "user.status_changed", Status: e.Status.String(), By: e.By, Reason: e.Reason}
 	case *account.WithdrawalRequested, *account.SaleRequested:
 		return x.noticeOfTransaction("requested", state.History.Len(), state)
+	case *account.WithdrawalApproved: // or a sale
+		b = x.noticeOfTransaction("approved", e.N, state)
+		b.By, b.Reason = e.By, e.Reason
 	case *account.TxCompleted:
 		b = x.noticeOfTransaction("completed", e.N, state)
 		b.By, b.Reason = e.By, e.Reason

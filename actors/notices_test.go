@@ -437,3 +437,19 @@ func TestAnOperatorReplaysNotices(t *testing.T) {
 		t.Errorf("settled are %v", listed)
 	}
 }
+
+func TestAnApprovalIsTold(t *testing.T) {
+	r := newReceiver(t)
+	w := start(t, &memoryLog{}, r.telling)
+	s := w.funded("aitbc1wallet_a", 10*account.Unit)
+	id := w.withdraw(s)
+	if _, err := w.ApproveWithdrawal(id, "olga", "looked at", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.events(2), []string{"withdrawal.requested", "withdrawal.approved"}; !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
+	}
+	if text := r.got[1].text; !strings.Contains(text, `"by":"olga","reason":"looked at"`) || !strings.Contains(text, `"status":"pending"`) {
+		t.Errorf("told %s", text)
+	}
+}

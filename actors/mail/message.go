@@ -23,6 +23,7 @@ const (
 	PayoutRequested   Kind = "payout-requested"   // What, Amount, To
 	PayoutCompleted   Kind = "payout-completed"   // What, Amount, To
 	AddressAdded      Kind = "address-added"      // To, Until
+	AddressRemoved    Kind = "address-removed"    // To
 	FactorChanged     Kind = "factor-changed"     // What
 	RecoveryCode      Kind = "recovery-code"      // Code, Until
 	RecoveryRequested Kind = "recovery-requested" // Until, Code

@@ -7,7 +7,7 @@ import (
 )
 
 func TestEveryKindHasASubjectAndAText(t *testing.T) {
-	for _, kind := range []Kind{VerifyAddress, AddressChanged, NewLogin, PayoutRequested, PayoutCompleted, AddressAdded, FactorChanged, RecoveryCode, RecoveryRequested} {
+	for _, kind := range []Kind{VerifyAddress, AddressChanged, NewLogin, PayoutRequested, PayoutCompleted, AddressAdded, AddressRemoved, FactorChanged, RecoveryCode, RecoveryRequested} {
 		subject, text, err := message(kind).Render("AITBC", "https://exchange.example")
 		if err != nil || !strings.HasPrefix(subject, "AITBC: ") || !strings.Contains(text, "Änne") || !strings.Contains(text, "https://exchange.example") || strings.Contains(text, "<no value>") {
 			t.Errorf("%s: %q, %v\n%s", kind, subject, err, text)
