@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -83,5 +84,38 @@ func TestBackupThatCannotBeWholeIsNotMade(t *testing.T) {
 	}
 	if _, err := Backup(dir, top, 0); err == nil {
 		t.Error("over a directory that is there")
+	}
+}
+
+func TestABackupHasTheLogsBeside(t *testing.T) {
+	dir, to := writeLog(t, 1<<20, "a"), filepath.Join(t.TempDir(), "copy")
+	if report, err := Backup(dir, to+"1", 0, "beside"); err != nil || report.Beside != nil {
+		t.Fatalf("without one beside: %+v, %v", report, err)
+	}
+	if err := os.Rename(writeLog(t, 1<<20, "b", "c"), filepath.Join(dir, "beside")); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Backup(dir, to+"2", 0, "beside")
+	if err != nil || report.Log.Records != 1 || report.Beside["beside"].Records != 2 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	var got []string
+	if _, err := Scan(filepath.Join(to+"2", "beside"), 0, func(_ Position, record []byte) error {
+		got = append(got, string(record))
+		return nil
+	}); err != nil || !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("the copy has %q, %v", got, err)
+	}
+
+	// Damage there is damage of the copy, and then there is none.
+	segment := filepath.Join(shardDir(filepath.Join(dir, "beside"), 0), segmentName(1))
+	content := readFile(t, segment)
+	content[8] ^= 1
+	writeFile(t, segment, content)
+	if _, err := Backup(dir, to+"3", 0, "beside"); !errors.As(err, new(*DamageError)) {
+		t.Errorf("a damaged log beside: %v", err)
+	}
+	if _, err := os.Stat(to + "3"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a copy: %v", err)
 	}
 }
