@@ -9,10 +9,10 @@ const RETRIES = [400, 1200, 3000, 6000, 10_000]; // ms between attempts to settl
 
 // Problem has status (0 where no answer came), code, field and a message for a person.
 export class Problem extends Error {
-  constructor(status, { code = '', field = '', detail = '', factors = [] } = {}) {
+  constructor(status, { code = '', field = '', detail = '', factors = [], retry_at: retryAt = '' } = {}) {
     // The server's detail of a field begins with the field's name, which a label says here.
     super(sentence(field && detail.startsWith(`${field}: `) ? detail.slice(field.length + 2) : detail));
-    Object.assign(this, { status, code, field, factors });
+    Object.assign(this, { status, code, field, factors, retryAt });
   }
 
   // unsettled: the change that was asked for may have been made or not.

@@ -10,6 +10,7 @@
 //   terms.js              rate, fee and limits
 //   wallet.js             demo wallet, browser wallets (EIP-1193, EIP-6963)
 //   trade.js, form.js     buy, sell, deposit, withdraw; what every form does
+//   book.js               the address book
 //   payment.js            the payment that waits for Bitcoin
 //   history.js            the table
 //   market.js             figures and chart

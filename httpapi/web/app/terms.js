@@ -22,6 +22,7 @@ export async function refresh() {
     minPayout: fromJSON(t.min_payout),
     withdrawalFee: fromJSON(t.withdrawal_fee), // AITBC units
     confirmations: Number(t.confirmations),
+    coolingOff: Number(t.address_cooling_off_seconds), // seconds; 0: any address is paid to
     demo: t.demo,
     signed: t.auth === 'signed', // a login takes the wallet's signature
   };

@@ -1,6 +1,7 @@
 // Buy, sell, deposit and withdraw: the tabs and their forms.
 
 import * as api from './api.js';
+import * as book from './book.js';
 import * as session from './session.js';
 import * as terms from './terms.js';
 import { bitcoinError, simulatedAddress, walletError } from './address.js';
@@ -17,6 +18,7 @@ let forms;
 // the server accepted anything else.
 export function start({ opened, moved }) {
   startTabs();
+  book.start();
   forms = { buy: buyForm(opened), sell: sellForm(moved), deposit: depositForm(moved), withdraw: withdrawForm(moved) };
   terms.watch(showTerms);
 }
@@ -156,13 +158,14 @@ function sellForm(moved) {
       if (wrong || address.value === '') errors.btc_address = wrong;
       return { members: { aitbc_amount: typed.units, btc_address: address.value.trim() }, errors };
     },
-    send: (members, waiting) => api.postOnce('/api/exchange/sell', members, { waiting }),
+    send: (members, waiting) => api.postOnce('/api/exchange/sell', members, { waiting }).catch((error) => { throw book.refusal(error, 'btc_address'); }),
     done: (sale) => {
       say(`Sale placed: ${told(sale)} are held until the Bitcoin is paid`);
       moved(sale);
     },
   });
   parts($('sell-chips'), amount, () => available ?? 0n);
+  $('sell-book').addEventListener('click', () => fromBook('bitcoin', address));
   $('sell-demo-address').addEventListener('click', () => type(address, simulatedAddress()));
   return form;
 }
@@ -203,14 +206,20 @@ function withdrawForm(moved) {
       if (to === '' || walletError(to)) errors.to_address = to === '' ? '' : walletError(to);
       return { members: { amount: units, to_address: to }, errors };
     },
-    send: (members, waiting) => api.postOnce(`/api/users/${session.get().user_id}/withdrawals`, members, { waiting }),
+    send: (members, waiting) => api.postOnce(`/api/users/${session.get().user_id}/withdrawals`, members, { waiting }).catch((error) => { throw book.refusal(error, 'to_address'); }),
     done: (withdrawal) => {
       say(`Withdrawal placed: ${told(withdrawal)} are held until it is sent`);
       moved(withdrawal);
     },
   });
+  $('withdraw-book').addEventListener('click', () => fromBook('aitbc', address));
   parts($('withdraw-chips'), amount, most);
   return form;
+}
+
+// fromBook opens the address book, which gives an address to the input.
+function fromBook(kind, input) {
+  book.open(kind, input.value.trim(), (chosen) => { type(input, chosen); input.focus(); });
 }
 
 // type puts text into input as a person would.
