@@ -295,9 +295,10 @@ func (s *seller) refusesTampered(text string) {
 }
 
 func TestASignedPayoutIsSentWhenTheNodeIsBackAndAfterAReorganisation(t *testing.T) {
-	n, other := bitcointest.Start(t), bitcointest.Start(t)
+	n, other, third := bitcointest.Start(t), bitcointest.Start(t), bitcointest.Start(t)
 	n.Generate(110)
 	n.Connect(other)
+	n.Connect(third)
 	s := newSeller(t, n, 1, "--confirmations", "2")
 	sale := s.sell()
 	signed := bitcointest.Sign(t, s.export(), txscript.SigHashAll)
@@ -308,12 +309,12 @@ func TestASignedPayoutIsSentWhenTheNodeIsBackAndAfterAReorganisation(t *testing.
 	}
 	s.killed()
 	n.Restart()
-	n.Connect(other)
+	n.Connect(third) // which has the blocks that the kill cost; the other node must not hear of the transaction
 	s.until("transaction in the mempool", func() bool {
 		ids, err := n.Mempool(t.Context())
 		return err == nil && slices.Contains(ids, id)
 	})
-	n.Disconnect(other)
+	n.Disconnect(third)
 	n.Generate(1)
 	s.payoutIs(1, "mined")
 	other.Generate(2)
