@@ -57,7 +57,7 @@ func (d *Disk) MountFor(t testing.TB) (dir string, unmount func()) {
 	stop, err := d.Mount(dir)
 	if err != nil {
 		if _, noDevice := os.Stat("/dev/fuse"); errors.Is(err, ErrUnavailable) && (noDevice != nil || os.Getenv("CI") != "true" || os.Getuid() != 0) {
-			t.Skip(err)
+			t.Skipf("the disk below the service is not tried: a FUSE file system takes /dev/fuse and root: %v", err)
 		}
 		t.Fatal(err)
 	}
