@@ -84,27 +84,27 @@ type Rotated struct {
 	ExpiresAt     account.Time // as before, if it is not used again
 	ElevatedUntil account.Time // 0: it is not elevated
 	RecoveryCodes []string     // with the user's first factor, and then never again
+
+	state *account.State // that it led to
 }
 
-// rotation begins to give the session a new token.
-func (x *Exchange) rotation(s *Session) (account.Rotation, string, error) {
-	token, hash, err := newToken(s.user.id, x.cfg.Random)
-	return account.Rotation{Session: s.hash, Next: hash, Lifetime: x.cfg.Factors.Lifetime}, token, err
-}
-
-// rotate sends a command that rotates the session to the token of r.
-func (x *Exchange) rotate(s *Session, command account.Command, r *account.Rotation, token string) (Rotated, *account.State, error) {
-	receipt, err := x.do(s.user, command, nil)
+// rotate sends the command that gives the session a new token by a Rotation.
+func (x *Exchange) rotate(s *Session, command func(account.Rotation) account.Command) (Rotated, error) {
+	token, next, err := newToken(s.user.id, x.cfg.Random)
 	if err != nil {
-		return Rotated{}, nil, err
+		return Rotated{}, err
 	}
-	rotated := Rotated{Token: token, ElevatedUntil: receipt.State.ElevatedUntil(r.Next, x.now())}
+	receipt, err := x.do(s.user, command(account.Rotation{Session: s.hash, Next: next, Lifetime: x.cfg.Factors.Lifetime}), nil)
+	if err != nil {
+		return Rotated{}, err
+	}
+	rotated := Rotated{Token: token, ElevatedUntil: receipt.State.ElevatedUntil(next, x.now()), state: receipt.State}
 	for i := range receipt.State.Sessions {
-		if open := &receipt.State.Sessions[i]; open.Hash == r.Next {
+		if open := &receipt.State.Sessions[i]; open.Hash == next {
 			rotated.ExpiresAt = open.End(x.uses.idle)
 		}
 	}
-	return rotated, receipt.State, nil
+	return rotated, nil
 }
 
 // recoveryCodes draws codes, as they are shown and as they are kept.
@@ -118,9 +118,13 @@ func (x *Exchange) recoveryCodes() (shown []string, kept []account.RecoveryCode,
 
 // enrol is rotate for a command that enrols a factor, and shows the recovery codes if
 // the command made them the account's.
-func (x *Exchange) enrol(s *Session, command account.Command, r *account.Rotation, token string, shown []string, kept []account.RecoveryCode) (Rotated, error) {
-	rotated, state, err := x.rotate(s, command, r, token)
-	if err == nil && state.Factors != nil && slices.Equal(state.Factors.Recovery, kept) {
+func (x *Exchange) enrol(s *Session, command func(account.Rotation, []account.RecoveryCode) account.Command) (Rotated, error) {
+	shown, kept, err := x.recoveryCodes()
+	if err != nil {
+		return Rotated{}, err
+	}
+	rotated, err := x.rotate(s, func(r account.Rotation) account.Command { return command(r, kept) })
+	if err == nil && rotated.state.Factors != nil && slices.Equal(rotated.state.Factors.Recovery, kept) {
 		rotated.RecoveryCodes = shown
 	}
 	return rotated, err
@@ -182,15 +186,9 @@ func (x *Exchange) ConfirmTOTP(s *Session, code string) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	shown, kept, err := x.recoveryCodes()
-	if err != nil {
-		return Rotated{}, err
-	}
-	r, token, err := x.rotation(s)
-	if err != nil {
-		return Rotated{}, err
-	}
-	rotated, err := x.enrol(s, &account.EnrolTOTP{Rotation: r, Secret: sealed, Step: step, Recovery: kept}, &r, token, shown, kept)
+	rotated, err := x.enrol(s, func(r account.Rotation, codes []account.RecoveryCode) account.Command {
+		return &account.EnrolTOTP{Rotation: r, Secret: sealed, Step: step, Recovery: codes}
+	})
 	if err == nil {
 		x.enrolments.End(u)
 	}
@@ -199,12 +197,9 @@ func (x *Exchange) ConfirmTOTP(s *Session, code string) (Rotated, error) {
 
 // RemoveTOTP takes the authenticator app away.
 func (x *Exchange) RemoveTOTP(s *Session) (Rotated, error) {
-	r, token, err := x.rotation(s)
-	if err != nil {
-		return Rotated{}, err
-	}
-	rotated, _, err := x.rotate(s, &account.RemoveTOTP{Rotation: r}, &r, token)
-	return rotated, err
+	return x.rotate(s, func(r account.Rotation) account.Command {
+		return &account.RemoveTOTP{Rotation: r}
+	})
 }
 
 // NewRecoveryCodes replaces the recovery codes. They are shown this once.
@@ -247,17 +242,9 @@ func (x *Exchange) AddPasskey(s *Session, name string, answer []byte) (Rotated, 
 	if err != nil {
 		return Rotated{}, err
 	}
-	shown, kept, err := x.recoveryCodes()
-	if err != nil {
-		return Rotated{}, err
-	}
-	r, token, err := x.rotation(s)
-	if err != nil {
-		return Rotated{}, err
-	}
-	return x.enrol(s, &account.AddPasskey{
-		Rotation: r, ID: p.ID, Name: name, Record: p.Append(nil), Count: p.SignCount, Recovery: kept,
-	}, &r, token, shown, kept)
+	return x.enrol(s, func(r account.Rotation, codes []account.RecoveryCode) account.Command {
+		return &account.AddPasskey{Rotation: r, ID: p.ID, Name: name, Record: p.Append(nil), Count: p.SignCount, Recovery: codes}
+	})
 }
 
 // RemovePasskey takes a passkey away.
@@ -270,12 +257,9 @@ func (x *Exchange) RemovePasskey(s *Session, id PasskeyID) (Rotated, error) {
 			}
 		}
 	}
-	r, token, err := x.rotation(s)
-	if err != nil {
-		return Rotated{}, err
-	}
-	rotated, _, err := x.rotate(s, &account.RemovePasskey{Rotation: r, ID: credential}, &r, token)
-	return rotated, err
+	return x.rotate(s, func(r account.Rotation) account.Command {
+		return &account.RemovePasskey{Rotation: r, ID: credential}
+	})
 }
 
 // ResetFactors takes every factor of a user away and ends their sessions: the operator's

@@ -38,12 +38,9 @@ func (x *Exchange) StepUpByTOTP(s *Session, code string) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	r, token, err := x.rotation(s)
-	if err != nil {
-		return Rotated{}, err
-	}
-	rotated, _, err := x.rotate(s, &account.StepUpByTOTP{Rotation: r, Secret: totp.Secret, Step: step}, &r, token)
-	return rotated, err
+	return x.rotate(s, func(r account.Rotation) account.Command {
+		return &account.StepUpByTOTP{Rotation: r, Secret: totp.Secret, Step: step}
+	})
 }
 
 // StepUpByRecovery elevates the session by a recovery code, which is then used up.
@@ -59,12 +56,9 @@ func (x *Exchange) StepUpByRecovery(s *Session, code string) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	r, token, err := x.rotation(s)
-	if err != nil {
-		return Rotated{}, err
-	}
-	rotated, _, err := x.rotate(s, &account.StepUpByRecovery{Rotation: r, Code: hashes[i].Hash}, &r, token)
-	return rotated, err
+	return x.rotate(s, func(r account.Rotation) account.Command {
+		return &account.StepUpByRecovery{Rotation: r, Code: hashes[i].Hash}
+	})
 }
 
 // BeginStepUp returns the options for navigator.credentials.get, as JSON.
@@ -98,10 +92,7 @@ func (x *Exchange) StepUpByPasskey(s *Session, answer []byte) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	r, token, err := x.rotation(s)
-	if err != nil {
-		return Rotated{}, err
-	}
-	rotated, _, err := x.rotate(s, &account.StepUpByPasskey{Rotation: r, ID: p.ID, Record: p.Append(nil), Count: p.SignCount}, &r, token)
-	return rotated, err
+	return x.rotate(s, func(r account.Rotation) account.Command {
+		return &account.StepUpByPasskey{Rotation: r, ID: p.ID, Record: p.Append(nil), Count: p.SignCount}
+	})
 }
