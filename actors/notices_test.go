@@ -353,7 +353,7 @@ func TestBeyondTheBoundNoticesAreLostAndCounted(t *testing.T) {
 	r := newReceiver(t)
 	r.answer(http.StatusServiceUnavailable)
 	w := start(t, &memoryLog{}, r.telling)
-	s := w.funded("aitbc1wallet_a", 1000*account.Unit)
+	s := w.funded("aitbc1wallet_a", 10_000*account.Unit)
 	for range account.MaxUndelivered + 2 {
 		w.withdraw(s)
 	}

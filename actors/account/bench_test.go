@@ -2,6 +2,7 @@ package account
 
 import (
 	"encoding/binary"
+	"fmt"
 	"runtime"
 	"testing"
 )
@@ -130,4 +131,22 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// BenchmarkNotice queues a notice and has it delivered, with so many open ones beside it.
+func BenchmarkNotice(b *testing.B) {
+	for _, open := range []int{0, 256, MaxUndelivered - 1} {
+		b.Run(fmt.Sprint(open), func(b *testing.B) {
+			a := opened(b, 5)
+			for range open {
+				told(b, a, deposit(), start)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				told(b, a, deposit(), start)
+				n := a.Outbox.Next - 1
+				do(b, a, &SettleNotice{N: n, State: NoticeDelivered, Attempts: 1}, start)
+			}
+		})
+	}
 }

@@ -85,20 +85,13 @@ func readOutbox(r *reader) *Outbox {
 	if count > MaxUndelivered+MaxDelivered || o.Next < 2 {
 		r.fail("notice count out of range")
 	}
-	last, open, failed, delivered := uint32(0), 0, 0, 0
-	for ; count > 0 && r.err == nil; count-- {
+	for last := uint32(0); count > 0 && r.err == nil; count-- {
 		n := &Notice{N: r.uint32(), Channel: Channel(r.byte()), State: NoticeState(r.byte()), Name: r.string(), Body: r.string()}
 		n.At, n.OpenedAt, n.SettledAt = Time(r.varint()), Time(r.varint()), Time(r.varint())
 		n.Attempts, n.Problem = r.uint32(), r.string()
-		switch n.State {
-		case NoticeOpen:
-			open++
-		case NoticeFailed:
-			failed++
-		case NoticeDelivered:
-			delivered++
-		default:
+		if n.State == 0 || n.State >= numNoticeStates {
 			r.fail("unknown state of a notice")
+			break
 		}
 		if n.N <= last || n.N >= o.Next || n.Channel == 0 || n.Channel >= numChannels {
 			r.fail("a notice out of order, or of an unknown channel")
@@ -107,9 +100,9 @@ func readOutbox(r *reader) *Outbox {
 			r.fail("an open notice that is settled")
 		}
 		last = n.N
-		o.Notices = append(o.Notices, n)
+		o.add(n)
 	}
-	if open+failed > MaxUndelivered || delivered > MaxDelivered {
+	if o.count(NoticeOpen)+o.count(NoticeFailed) > MaxUndelivered || o.count(NoticeDelivered) > MaxDelivered {
 		r.fail("notice count out of range")
 	}
 	if r.err != nil {

@@ -10,10 +10,12 @@ import (
 
 // Limits of an Outbox.
 const (
-	// MaxUndelivered is how many notices of one account may be open or failed at once.
-	// One more takes the place of the oldest that failed. Where all are open it is
+	// MaxUndelivered is how many notices of one account may be open at once. One more is
 	// lost: it takes a number, so that the receiver can tell, and is counted.
-	MaxUndelivered = 256
+	MaxUndelivered = 4096
+	// MaxFailed is how many notices may be open or failed before one more takes the place
+	// of the oldest that failed.
+	MaxFailed = 256
 	// MaxDelivered is how many delivered notices of one account stay readable, for the
 	// log of deliveries and to be replayed. The oldest goes.
 	MaxDelivered = 16
@@ -80,6 +82,8 @@ type Outbox struct {
 	Next    uint32    // number of the next notice
 	Lost    uint32    // notices that found no place
 	Notices []*Notice // by number
+
+	states [numNoticeStates]int // how many of them are in each
 }
 
 // Notice returns notice n, nil if there is none or it is not kept any more.
@@ -98,27 +102,35 @@ func (o *Outbox) place(n uint32) (int, bool) {
 }
 
 // count returns how many notices are in a state.
-func (o *Outbox) count(s NoticeState) (n int) {
-	for _, notice := range o.Notices {
-		if notice.State == s {
-			n++
-		}
-	}
-	return n
-}
+func (o *Outbox) count(s NoticeState) int { return o.states[s] }
 
 // copy returns an Outbox that may be changed, for one change.
 func (o *Outbox) copy() *Outbox {
 	if o == nil {
 		return &Outbox{Next: 1}
 	}
-	return &Outbox{Next: o.Next, Lost: o.Lost, Notices: slices.Clone(o.Notices)}
+	return &Outbox{Next: o.Next, Lost: o.Lost, Notices: slices.Clone(o.Notices), states: o.states}
+}
+
+// add adds a notice with the highest number.
+func (o *Outbox) add(n *Notice) {
+	o.Notices = append(o.Notices, n)
+	o.states[n.State]++
+}
+
+// put puts n in the place of the one of its number.
+func (o *Outbox) put(n *Notice) {
+	i, _ := o.place(n.N)
+	o.states[o.Notices[i].State]--
+	o.states[n.State]++
+	o.Notices[i] = n
 }
 
 // drop forgets the oldest notice in a state.
 func (o *Outbox) drop(s NoticeState) {
 	i := slices.IndexFunc(o.Notices, func(n *Notice) bool { return n.State == s })
 	o.Notices = slices.Delete(o.Notices, i, i+1)
+	o.states[s]--
 }
 
 // NoticeID names one notice for ever: the user, and the notice's number.
@@ -262,14 +274,14 @@ func (e *NoticeQueued) apply(a *Account, at Time) error {
 	}
 	o.makeRoom()
 	o.Next++
-	o.Notices = append(o.Notices, &Notice{N: e.N, Channel: e.Channel, State: NoticeOpen, Name: e.Name, Body: e.Body, At: at, OpenedAt: at})
+	o.add(&Notice{N: e.N, Channel: e.Channel, State: NoticeOpen, Name: e.Name, Body: e.Body, At: at, OpenedAt: at})
 	a.Outbox = o
 	return nil
 }
 
 // makeRoom lets one more notice be open, at the cost of one that failed.
 func (o *Outbox) makeRoom() {
-	if failed := o.count(NoticeFailed); failed > 0 && failed+o.count(NoticeOpen) >= MaxUndelivered {
+	if failed := o.count(NoticeFailed); failed > 0 && failed+o.count(NoticeOpen) >= MaxFailed {
 		o.drop(NoticeFailed)
 	}
 }
@@ -290,10 +302,9 @@ func (e *NoticeSettled) apply(a *Account, at Time) error {
 		return fmt.Errorf("notice %d is not open, or ends as %s", e.N, e.State)
 	}
 	o := a.Outbox.copy()
-	i, _ := o.place(e.N)
-	n := *o.Notices[i]
+	n := *o.Notice(e.N)
 	n.State, n.SettledAt, n.Attempts, n.Problem = e.State, at, e.Attempts, e.Problem
-	o.Notices[i] = &n
+	o.put(&n)
 	if o.count(NoticeDelivered) > MaxDelivered {
 		o.drop(NoticeDelivered)
 	}
@@ -307,11 +318,10 @@ func (e *NoticeReplayed) apply(a *Account, at Time) error {
 		return fmt.Errorf("notice %d can't be replayed", e.N)
 	}
 	o := a.Outbox.copy()
-	i, _ := o.place(e.N)
 	again := *n
 	again.State, again.OpenedAt, again.SettledAt, again.Attempts, again.Problem = NoticeOpen, at, 0, 0, ""
-	o.Notices[i] = &again
-	if o.count(NoticeOpen)+o.count(NoticeFailed) > MaxUndelivered { // it was a delivered one
+	o.put(&again)
+	if failed := o.count(NoticeFailed); failed > 0 && failed+o.count(NoticeOpen) > MaxFailed { // it was a delivered one
 		o.drop(NoticeFailed)
 	}
 	a.Outbox = o

@@ -19,7 +19,8 @@ func checkOutbox(o *Outbox) error {
 		last = n.N
 		states[n.State]++
 	}
-	if states[NoticeOpen]+states[NoticeFailed] > MaxUndelivered || states[NoticeDelivered] > MaxDelivered || states[0] > 0 {
+	if states[NoticeOpen]+states[NoticeFailed] > MaxUndelivered || states[NoticeDelivered] > MaxDelivered || states[0] > 0 ||
+		states[NoticeOpen] != o.count(NoticeOpen) || states[NoticeFailed] != o.count(NoticeFailed) || states[NoticeDelivered] != o.count(NoticeDelivered) {
 		return fmt.Errorf("notices by state: %v", states)
 	}
 	return nil
