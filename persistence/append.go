@@ -1,10 +1,8 @@
 package persistence
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 )
 
@@ -98,20 +96,7 @@ func (l *Local) write(seq uint64, frame []byte) error {
 	if err := l.out.Sync(); err != nil {
 		return err
 	}
-	// tidwall/wal begins a segment before an entry, when the last was too long, or
-	// after one, when that made it long enough; the name tells.
-	begun := l.newest
-	for _, first := range [...]uint64{seq, seq + 1} {
-		if first <= l.newest {
-			continue
-		}
-		_, err := os.Lstat(filepath.Join(l.shardDir, segmentName(first)))
-		if err == nil {
-			begun = first
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
+	begun := l.out.Segment()
 	if begun == l.newest {
 		return l.failure() // of a TruncateFront meanwhile
 	}

@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -163,5 +164,29 @@ func BenchmarkLoadSnapshot(b *testing.B) {
 		}
 		closeJournal(b, j)
 		b.ReportMetric(float64(read+entries)/b.Elapsed().Seconds(), "entries/s")
+	}
+}
+
+// BenchmarkSync appends and syncs an entry of 50 records, to files that have grown ahead
+// of it and to files that grow by it.
+func BenchmarkSync(b *testing.B) {
+	for name, files := range map[string]osFiles{"ahead": {}, "exact": {exact: true}} {
+		b.Run(name, func(b *testing.B) {
+			log, err := files.openLog(b.TempDir(), 64<<20)
+			if err != nil {
+				b.Fatal(err)
+			}
+			frame := make([]byte, 50*80)
+			b.ReportAllocs()
+			for n := uint64(1); b.Loop(); n++ {
+				if err := errors.Join(log.Write(n, frame), log.Sync()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			if err := log.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -102,8 +103,8 @@ type powerDisk struct {
 	off        bool
 
 	dir    string
-	synced map[string]int64 // path of a segment to the bytes of it that are safe
-	named  map[string]bool  // paths of segments whose names are safe
+	synced map[string][]byte // path of a segment to what of it is safe
+	named  map[string]bool   // paths of segments whose names are safe
 
 	// unwritten are segments whose blocks the kernel could not write, and counts as
 	// clean: only writing them anew brings them to the disk.
@@ -136,7 +137,7 @@ func (d *powerDisk) rewrite(path string, data []byte) error {
 	}
 	delete(d.unwritten, path)
 	if d.synced != nil { // none of it was other than it is now
-		d.synced[path] = int64(len(data))
+		d.synced[path] = bytes.Clone(data)
 	}
 	return d.step()
 }
@@ -167,11 +168,11 @@ func (d *powerDisk) markSynced(n int) error {
 		return err
 	}
 	for _, s := range segments[:len(segments)-n] {
-		info, err := os.Stat(s.path)
+		content, err := os.ReadFile(s.path)
 		if err != nil {
 			return err
 		}
-		d.synced[s.path] = info.Size()
+		d.synced[s.path] = content
 	}
 	return nil
 }
@@ -221,18 +222,18 @@ func (d *powerDisk) powerOn(random *rand.Rand) error {
 		if err != nil {
 			return err
 		}
-		safe := int(d.synced[s.path])
-		if safe == len(content) {
+		safe := d.synced[s.path]
+		if bytes.Equal(safe, content) {
 			continue
 		}
-		size := safe + random.IntN(len(content)-safe+1)
-		kept := content[:size]
-		switch random.IntN(3) {
-		case 0: // the file has grown, its last blocks were not written
-			kept = append(kept, make([]byte, random.IntN(100))...)
-		case 1: // a block in the middle was not written
-			if size > safe {
-				clear(kept[safe+random.IntN(size-safe):][:1])
+		// Any length between the two, and of each block what was or what is.
+		shorter, longer := min(len(safe), len(content)), max(len(safe), len(content))
+		kept := make([]byte, shorter+random.IntN(longer-shorter+1))
+		copy(kept, safe)
+		const block = 16
+		for at := 0; at < len(kept); at += block {
+			if random.IntN(2) == 0 && at < len(content) {
+				copy(kept[at:min(at+block, len(kept))], content[at:])
 			}
 		}
 		if err := os.WriteFile(s.path, kept, 0o640); err != nil {
@@ -244,7 +245,7 @@ func (d *powerDisk) powerOn(random *rand.Rand) error {
 
 // newPowerDisk returns the disk that dir's log is on, all of which is safe.
 func newPowerDisk(dir string, operations int) (*powerDisk, error) {
-	d := &powerDisk{operations: operations, dir: shardDir(dir, 0), synced: map[string]int64{}, named: map[string]bool{}}
+	d := &powerDisk{operations: operations, dir: shardDir(dir, 0), synced: map[string][]byte{}, named: map[string]bool{}}
 	segments, err := listSegments(d.dir)
 	for _, s := range segments {
 		d.named[s.path] = true

@@ -35,19 +35,23 @@ type newFile interface {
 	Close() error
 }
 
-// logFile is the part of *wal.Log that is used.
+// logFile is the log that is appended to.
 type logFile interface {
 	Write(index uint64, data []byte) error
 	Sync() error
+	// Segment is the number of the first entry of the segment that is written to.
+	Segment() uint64
 	LastIndex() (uint64, error)
 	Close() error
 }
 
 // osFiles are the real files.
-type osFiles struct{}
+type osFiles struct {
+	exact bool // of the log's: see aheadLog
+}
 
-func (osFiles) openLog(dir string, segmentBytes int) (logFile, error) {
-	return wal.Open(dir, &wal.Options{
+func (f osFiles) openLog(dir string, segmentBytes int) (logFile, error) {
+	log, err := wal.Open(dir, &wal.Options{
 		NoSync:           true, // Local calls Sync after each Write
 		SegmentSize:      segmentBytes,
 		SegmentCacheSize: 1, // nothing is read through it
@@ -55,6 +59,10 @@ func (osFiles) openLog(dir string, segmentBytes int) (logFile, error) {
 		DirPerms:         0o700,
 		FilePerms:        0o600,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return openAhead(log, dir, int64(segmentBytes), f.exact)
 }
 
 func (osFiles) rewrite(path string, data []byte) error {

@@ -391,7 +391,7 @@ func TestScanReportsEverythingAndChangesNothing(t *testing.T) {
 	segments := segmentsOf(t, dir)
 	last := segments[len(segments)-1].path
 	size := int64(len(readFile(t, last)))
-	writeFile(t, last, append(readFile(t, last), 0, 0, 0))
+	writeFile(t, last, append(readFile(t, last), 0, 0, 1))
 
 	// A copy has no lock file, and need not be writable.
 	copied := t.TempDir()
@@ -495,10 +495,13 @@ func TestLocalKeepsToItsShard(t *testing.T) {
 	if _, err := local.Claim(8); err == nil {
 		t.Error("claimed a second shard")
 	}
-	if bytes, err := local.Bytes(); err != nil || bytes != int64(len(entryOf(encode(7, 1, 1, "x")))) {
-		t.Errorf("%d bytes, %v", bytes, err)
+	if bytes, err := local.Bytes(); err != nil || bytes != growth {
+		t.Errorf("%d bytes, %v, want those that the log was given ahead", bytes, err)
 	}
 	closeLog(t, local)
+	if bytes, err := local.Bytes(); err != nil || bytes != int64(len(entryOf(encode(7, 1, 1, "x")))) {
+		t.Errorf("%d bytes, %v, want those of the entry alone", bytes, err)
+	}
 	if _, err := os.Stat(filepath.Join(dir, "log", "0007", segmentName(1))); err != nil {
 		t.Error(err)
 	}

@@ -102,8 +102,7 @@ func wantRepaired(t *testing.T, dir string, segmentBytes int, records []string, 
 func TestTailOfUnwrittenBlocksIsRepaired(t *testing.T) {
 	whole := entryOf(encode(0, 1, 3, "never synced"))
 	for name, tail := range map[string][]byte{
-		"zeros":                       make([]byte, 4096),
-		"one zero":                    {0},
+		"zeros and a byte":            append(make([]byte, 4096), 1),
 		"an entry that ends in zeros": append(bytes.Clone(whole[:20]), make([]byte, 4096)...),
 		"an entry with a hole":        append(append(bytes.Clone(whole[:len(whole)-8]), make([]byte, 4)...), whole[len(whole)-4:]...),
 		"an entry without a start":    append(make([]byte, 30), whole[30:]...),
@@ -118,6 +117,41 @@ func TestTailOfUnwrittenBlocksIsRepaired(t *testing.T) {
 			writeFile(t, path, append(bytes.Clone(sound), tail...))
 			wantRepaired(t, dir, defaultSegmentBytes, records, path, len(sound), len(tail))
 		})
+	}
+}
+
+// A process that was killed leaves the zeros that its log was given ahead.
+func TestZerosAfterTheLastEntryAreNotTorn(t *testing.T) {
+	for _, zeros := range []int{1, 35, 4096} {
+		records := numbered(3)
+		dir := writeLog(t, defaultSegmentBytes, records...)
+		path := segmentsOf(t, dir)[0].path
+		writeFile(t, path, append(readFile(t, path), make([]byte, zeros)...))
+		wantRepaired(t, dir, defaultSegmentBytes, records, path, 0, 0)
+	}
+}
+
+// An entry is written over zeros, so a part of it that the disk has not kept is zeros.
+func TestEntryOfWhichSectorsWereLostIsRepaired(t *testing.T) {
+	const sector, sectors = 16, 6 // smaller than any disk's, so that an entry has a few
+	records := numbered(2)
+	entry := entryOf(encode(0, 1, 3, strings.Repeat("x", sector*sectors-headerSize-1)))
+	for lost := 1; lost < 1<<sectors; lost++ {
+		torn := append(bytes.Clone(entry), make([]byte, 100)...)
+		for i := range sectors {
+			if lost&(1<<i) != 0 {
+				clear(torn[i*sector : (i+1)*sector])
+			}
+		}
+		dir := writeLog(t, defaultSegmentBytes, records...)
+		path := segmentsOf(t, dir)[0].path
+		sound := readFile(t, path)
+		writeFile(t, path, append(bytes.Clone(sound), torn...))
+		bytes := len(torn)
+		if isZero(torn) {
+			bytes = 0
+		}
+		wantRepaired(t, dir, defaultSegmentBytes, records, path, len(sound), bytes)
 	}
 }
 

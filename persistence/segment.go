@@ -91,10 +91,10 @@ type entry struct {
 // read returns the next frame, and false at the end of the segment. Its error is
 // a *DamageError for the entry at r.off, where the reader stays.
 func (r *segmentReader) read() (entry, bool, *DamageError) {
-	if r.off == len(r.buf) {
+	rest := r.buf[r.off:]
+	if isZero(rest) {
 		return entry{}, false, nil
 	}
-	rest := r.buf[r.off:]
 	length, n := binary.Uvarint(rest)
 	switch {
 	case n < 0:
@@ -122,6 +122,17 @@ func (r *segmentReader) read() (entry, bool, *DamageError) {
 	r.next++
 	r.epoch = frame.Epoch
 	return entry{frame, raw}, true, nil
+}
+
+// isZero reports whether b has nothing but zeros, as what follows the entries of a
+// segment that is being written: see aheadLog.
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *segmentReader) damage(reason string) *DamageError {

@@ -74,7 +74,7 @@ type simChange struct {
 }
 
 func newSimDisk(dir string) (*simDisk, error) {
-	d := &simDisk{files: map[string]*simFile{}, dirs: map[string]*simDir{}}
+	d := &simDisk{osFiles: osFiles{exact: true}, files: map[string]*simFile{}, dirs: map[string]*simDir{}}
 	for _, dir := range []string{shardDir(dir, 0), snapshotDir(dir, 0)} {
 		d.dirs[dir] = &simDir{durable: map[string]*simFile{}}
 		entries, err := os.ReadDir(dir)
@@ -480,7 +480,11 @@ func (d *simDisk) crash(keeps string, random *rand.Rand) error {
 					return fmt.Errorf("%s, now %s: %w", name, path, err)
 				}
 			}
-			contents[name] = file.kept(content, keeps, some, random)
+			content = file.kept(content, keeps, some, random)
+			if filepath.Base(filepath.Dir(dir)) == "log" && some() {
+				content = append(content, make([]byte, random.IntN(300))...) // see aheadLog
+			}
+			contents[name] = content
 		}
 		entries, err := os.ReadDir(dir)
 		if err != nil {
