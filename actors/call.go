@@ -19,6 +19,8 @@ type call struct {
 	whenLate func()        // called with the outcome where the requester gave up; may be nil
 	patient  bool          // the requester never gives up
 
+	requester Requester // told the outcome; nil where somebody waits for done
+
 	user    *user
 	command account.Command
 	deposit account.Deposit // the command of the hottest route, so that it needs no allocation
@@ -68,10 +70,20 @@ func (c *call) answer() {
 	since := c.waiting.Load()
 	switch {
 	case since != gaveUp && c.waiting.CompareAndSwap(since, isAnswered):
+		if requester := c.requester; requester != nil {
+			requester.Outcome(c.exchange.collect(c))
+			return
+		}
 		c.done <- true
 	case c.whenLate != nil:
 		go c.whenLate()
 	}
+}
+
+// Requester is told the outcome of a command, as it would be returned by Make, once, by
+// whichever goroutine knows it. It must not block.
+type Requester interface {
+	Outcome(Receipt, error)
 }
 
 // Receipt is the answer to a command that was accepted.
@@ -138,7 +150,7 @@ func (x *Exchange) collect(c *call) (Receipt, error) {
 		receipt.State = c.user.durable.Load()
 	}
 	c.user, c.command, c.hasIdem, c.decision, c.state, c.err = nil, nil, false, account.Decision{}, nil, nil
-	c.whenLate, c.patient = nil, false
+	c.whenLate, c.patient, c.requester = nil, false, nil
 	x.calls.Put(c)
 	x.commands.Add(1)
 	if err != nil {

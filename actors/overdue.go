@@ -73,7 +73,11 @@ func (o *overdue) letGo(now uint64) {
 		}
 		since := c.waiting.Load()
 		if since >= firstTick && firstTick+now-since >= patience && c.waiting.CompareAndSwap(since, gaveUp) {
-			c.done <- false
+			if c.requester != nil {
+				c.requester.Outcome(Receipt{}, ErrOutcomeUnknown)
+			} else {
+				c.done <- false
+			}
 		}
 		return false
 	})

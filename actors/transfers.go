@@ -93,6 +93,15 @@ func (x *Exchange) Deposit(s *Session, amount account.Money, idem *account.Idemp
 	return x.await(c)
 }
 
+// BeginDeposit begins a Deposit, and tells requester its outcome.
+func (x *Exchange) BeginDeposit(s *Session, amount account.Money, idem *account.Idempotency, requester Requester) {
+	c := x.calls.Get().(*call)
+	c.deposit = account.Deposit{Amount: amount}
+	c.command = &c.deposit
+	c.requester = requester
+	x.post(c, s.user, idem)
+}
+
 // Withdraw makes a WithdrawalOf.
 func (x *Exchange) Withdraw(s *Session, amount account.Money, to string, idem *account.Idempotency) (Receipt, error) {
 	return x.Make(x.WithdrawalOf(s, amount, to, idem))

@@ -68,14 +68,22 @@ func (t *phaseTimer) close() { t.stop.Do(func() { close(t.done) }) }
 
 // sweep interrupts the connections whose phase began too long before now.
 func (t *phaseTimer) sweep(now uint64) {
+	type overdue struct {
+		conn  *timedConn
+		phase phase
+	}
+	var late []overdue
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	for c := range t.conns {
 		state := c.state.Load()
 		p, since := phase(state&(1<<phaseBits-1)), state>>phaseBits
 		if limit := t.limits[p]; limit != 0 && now-since > limit {
-			c.interrupt(p)
+			late = append(late, overdue{c, p})
 		}
+	}
+	t.mu.Unlock()
+	for _, l := range late { // which may close it
+		l.conn.interrupt(l.phase)
 	}
 }
 
@@ -90,12 +98,17 @@ func (l timedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &timedConn{Conn: conn, timer: l.timer}
+	return l.timer.watch(conn), nil
+}
+
+// watch returns conn as a new one that t watches.
+func (t *phaseTimer) watch(conn net.Conn) *timedConn {
+	c := &timedConn{Conn: conn, timer: t}
 	c.enter(phaseNew)
-	l.timer.mu.Lock()
-	l.timer.conns[c] = struct{}{}
-	l.timer.mu.Unlock()
-	return c, nil
+	t.mu.Lock()
+	t.conns[c] = struct{}{}
+	t.mu.Unlock()
+	return c
 }
 
 // timedConn is a connection in a phase.
@@ -103,7 +116,11 @@ type timedConn struct {
 	net.Conn
 	timer *phaseTimer
 	state atomic.Uint64 // the phase in the low bits, above them the tick when it began
+
+	pending *request // what waits for its outcome on an event loop; of who owns the connection there
 }
+
+func (c *timedConn) phase() phase { return phase(c.state.Load() & (1<<phaseBits - 1)) }
 
 // enter begins a phase. A nil connection, as a test's request has, is in none.
 func (c *timedConn) enter(p phase) {

@@ -66,7 +66,7 @@ func b2i(b bool) uint64 {
 // serveTimed serves body on loopback with the limits until the test ends.
 func serveTimed(t *testing.T, body string, read, write, idle time.Duration) (address string, timer *phaseTimer) {
 	t.Helper()
-	s := &Server{log: slog.New(slog.DiscardHandler), timer: newPhaseTimer(read, write, idle)}
+	s := &Server{cfg: Config{MaxConnections: 10}, routes: newRouter[route](nil), log: slog.New(slog.DiscardHandler), timer: newPhaseTimer(read, write, idle)}
 	s.http = &fasthttp.Server{
 		ConnState: connState, Logger: quiet{s.log},
 		Handler: func(ctx *fasthttp.RequestCtx) {

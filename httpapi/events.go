@@ -12,6 +12,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/httpapi/eventloop"
 )
 
 // A stream of server-sent events (WHATWG HTML, section 9.2) tells a session what
@@ -153,6 +154,16 @@ func (s *Server) events(r *request) error {
 			st.conn = wrapped.UnsafeConn()
 		}
 		if c := connOf(st.conn); c != nil {
+			if loop, ok := c.Conn.(*eventloop.Conn); ok {
+				conn, err := loop.Detach()
+				if err != nil {
+					s.streams.leave(nil)
+					watcher.Close()
+					_ = c.Close()
+					return
+				}
+				c.Conn = conn
+			}
 			if tcp, ok := c.Conn.(*net.TCPConn); ok {
 				_ = tcp.SetWriteBuffer(streamBuffer)
 			}

@@ -46,7 +46,12 @@ func newMetricSet(s *Server) *metricSet {
 	gauge("exchange_recovered_records", func() float64 { return float64(s.progress.Load().Records) })
 	gauge("exchange_recovered_events", func() float64 { return float64(s.progress.Load().Events) })
 	gauge("exchange_recovery_seconds", func() float64 { return s.progress.Load().Took.Seconds() })
-	gauge("exchange_open_connections", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
+	gauge("exchange_open_connections", func() float64 {
+		if loops := s.loops.Load(); loops != nil {
+			return float64(loops.Open())
+		}
+		return float64(s.http.GetOpenConnectionsCount())
+	})
 
 	gauge("exchange_open_streams", func() float64 { return float64(s.streams.count()) })
 

@@ -234,7 +234,7 @@ func TestAnOperatorNeedsAKeyOfTheFile(t *testing.T) {
 	for name, service := range map[string]*api{"no key set": off, "key set": a} {
 		u := service.login("aitbc1wallet_someone")
 		for _, e := range service.server.table() {
-			if e.value.access != operatorOnly {
+			if e.value.access.who() != operatorOnly {
 				continue
 			}
 			path := strings.Replace(e.pattern, "{id}", u.id, 1)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/httpapi/eventloop"
 )
 
 // request is one request while it is answered. It is pooled; nothing of it, nor
@@ -30,6 +31,14 @@ type request struct {
 	start    time.Time      // of the answer
 	policy   []byte         // of the header RateLimit-Policy; empty where nothing limits
 	limit    []byte         // of the header RateLimit
+	idem     *account.Idempotency
+
+	conn   *eventloop.Conn // nil where the request has a goroutine of its own
+	done   chan struct{}   // capacity 1: for that goroutine, that there is an outcome
+	begins func(*request)  // see await
+	then   func(*request, actors.Receipt) error
+	got    actors.Receipt // the outcome
+	gotErr error
 }
 
 func (r *request) begin(ctx *fasthttp.RequestCtx) {
@@ -47,6 +56,7 @@ func (r *request) end() {
 	r.ctx, r.route, r.captures = nil, nil, captures{}
 	r.session, r.operator, r.role, r.failure = actors.Session{}, "", noRole, nil
 	r.policy, r.limit = r.policy[:0], r.limit[:0]
+	r.idem, r.conn, r.begins, r.then, r.got, r.gotErr = nil, nil, nil, nil, actors.Receipt{}, nil
 }
 
 // isRequestID accepts a caller's id if it can do no harm in a log line.

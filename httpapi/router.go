@@ -157,23 +157,23 @@ func splitPath(path []byte, into *[maxSegments][]byte) (segments [][]byte, ok bo
 	return nil, false
 }
 
+// match compares from the end, where most patterns differ.
 func (r *resource[V]) match(segments [][]byte, path []byte) (c captures, ok bool) {
-	n := 0
 	if r.open && len(segments) <= len(r.segments) {
 		return c, false
 	}
-	for i, want := range r.segments {
-		if want != "" {
-			if want != string(segments[i]) {
-				return c, false
-			}
-			continue
-		}
-		if len(segments[i]) == 0 {
+	for i := len(r.segments) - 1; i >= 0; i-- {
+		want := r.segments[i]
+		if want != "" && want != string(segments[i]) || len(segments[i]) == 0 {
 			return c, false
 		}
-		c.segments[n] = segments[i]
-		n++
+	}
+	n := 0
+	for i, want := range r.segments {
+		if want == "" {
+			c.segments[n] = segments[i]
+			n++
+		}
 	}
 	if r.open {
 		rest := path[1:]

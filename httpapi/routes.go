@@ -16,10 +16,14 @@ const (
 	// the session asks for takes a second factor, and a test tries it without one. The
 	// account asks for it whatever stands here, see account.Guard.
 	guarded access = 1 << 7
+
+	// onLoop goes with any of those too: the handler never waits, but by await, so that
+	// the event loops may call it.
+	onLoop access = 1 << 6
 )
 
 // who is a without what is asked of them beside.
-func (a access) who() access { return a &^ guarded }
+func (a access) who() access { return a &^ (guarded | onLoop) }
 
 // handler answers a request: it sets the response, or returns an error for
 // problemOf.
@@ -52,7 +56,7 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/.well-known/jwks.json", route{"key_set", public, noRole, false, s.keySet}},
 		{"POST", "/api/users/login", route{"login", public, noRole, false, s.login}},
 		{"POST", "/api/users/logout", route{"logout", sessionOnly, noRole, false, s.logout}},
-		{"GET", "/api/users/me", route{"profile", sessionOnly, noRole, false, s.profile}},
+		{"GET", "/api/users/me", route{"profile", sessionOnly | onLoop, noRole, false, s.profile}},
 		{"PATCH", "/api/users/me", route{"change_profile", sessionOnly | guarded, noRole, false, s.changeProfile}},
 		{"GET", "/api/users/me/email", route{"email", sessionOnly, noRole, false, s.email}},
 		{"POST", "/api/users/me/email/verify", route{"verify_email", sessionOnly, noRole, false, s.verifyEmail}},
@@ -78,16 +82,16 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/users/me/addresses", route{"add_address", sessionOnly | guarded, noRole, false, s.addAddress}},
 		{"DELETE", "/api/users/me/addresses/{id}", route{"remove_address", sessionOnly | guarded, noRole, false, s.removeAddress}},
 		{"GET", "/api/users/{id}/events", route{"events", owner, noRole, false, s.events}},
-		{"GET", "/api/users/{id}/balance", route{"balance", owner, noRole, false, s.balance}},
-		{"GET", "/api/users/{id}/transactions", route{"transactions", owner, noRole, false, s.transactions}},
+		{"GET", "/api/users/{id}/balance", route{"balance", owner | onLoop, noRole, false, s.balance}},
+		{"GET", "/api/users/{id}/transactions", route{"transactions", owner | onLoop, noRole, false, s.transactions}},
 		{"GET", "/api/users/{id}/transactions.csv", route{"transactions_csv", owner, noRole, false, s.transactionsCSV}},
-		{"POST", "/api/users/{id}/deposits", route{"deposit", ownerOrOperator, operates, false, s.deposit}},
+		{"POST", "/api/users/{id}/deposits", route{"deposit", ownerOrOperator | onLoop, operates, false, s.deposit}},
 		{"POST", "/api/users/{id}/operations", route{"operations", owner | guarded, noRole, false, s.operations}},
 		{"POST", "/api/users/{id}/withdrawals", route{"withdraw", owner | guarded, noRole, false, s.withdraw}},
 
-		{"GET", "/api/exchange/rates", route{"rates", public, noRole, false, s.rates}},
+		{"GET", "/api/exchange/rates", route{"rates", public | onLoop, noRole, false, s.rates}},
 		{"GET", "/api/exchange/terms", route{"terms", public, noRole, false, s.terms}},
-		{"GET", "/api/exchange/market-stats", route{"market_stats", public, noRole, false, s.marketStats}},
+		{"GET", "/api/exchange/market-stats", route{"market_stats", public | onLoop, noRole, false, s.marketStats}},
 		{"GET", "/api/exchange/candles", route{"candles", public, noRole, false, s.candles}},
 		{"POST", "/api/exchange/create-payment", route{"create_payment", sessionOnly, noRole, false, s.createPayment}},
 		{"GET", "/api/exchange/payment-status/{id}", route{"payment_status", sessionOnly, noRole, false, s.paymentStatus}},

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/httpapi/eventloop"
 	"github.com/aitbc/exchange/httpapi/throttle"
 	"github.com/aitbc/exchange/persistence"
 )
@@ -61,7 +61,10 @@ type Server struct {
 	limits   *limiters
 	metrics  *metricSet
 	timer    *phaseTimer
-	requests sync.Pool // of *request
+	requests sync.Pool                          // of *request
+	contexts sync.Pool                          // of *fasthttp.RequestCtx, for the loops
+	loops    atomic.Pointer[eventloop.Listener] // nil where there are none
+	stopping atomic.Bool
 	streams  streams
 	buffers  sync.Pool // of *[]byte, for streams
 	started  time.Time
@@ -103,7 +106,8 @@ func New(cfg Config) (*Server, error) {
 	if s.limits, err = newLimiters(&cfg.Limits); err != nil {
 		return nil, err
 	}
-	s.requests.New = func() any { return &request{server: s} }
+	s.requests.New = func() any { return &request{server: s, done: make(chan struct{}, 1)} }
+	s.contexts.New = func() any { return new(fasthttp.RequestCtx) }
 	s.streams.limit, s.streams.ended, s.streams.conns = cfg.MaxStreams, make(chan struct{}), make(map[net.Conn]struct{})
 	s.buffers.New = func() any { return new([]byte) }
 	s.started = time.Now()
@@ -133,6 +137,15 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Serve(l net.Listener) error {
 	go s.timer.run()
 	defer s.timer.close()
+	if tcp, ok := l.(*net.TCPListener); ok && s.cfg.TLS == nil {
+		loops, err := eventloop.Listen(eventloop.Config{Listener: tcp, Handler: onLoops{s},
+			MaxConnections: s.cfg.MaxConnections, Refusal: s.tooManyConnections(), Logger: s.log})
+		if err != nil {
+			return err
+		}
+		s.loops.Store(loops)
+		return s.http.Serve(loops)
+	}
 	l = timedListener{l, s.timer} // below TLS, so that a handshake has its time too
 	if s.cfg.TLS != nil {
 		l = tls.NewListener(l, s.cfg.TLS)
@@ -143,8 +156,12 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops accepting, ends the streams, whose clients come back to the next
 // process, and waits for the requests under way, at most until ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.streams.stop(ctx)
-	return errors.Join(err, s.http.ShutdownWithContext(ctx))
+	s.stopping.Store(true)
+	err := errors.Join(s.streams.stop(ctx), s.http.ShutdownWithContext(ctx))
+	if loops := s.loops.Load(); loops != nil {
+		err = errors.Join(err, loops.Wait(ctx))
+	}
+	return err
 }
 
 // SetReady begins to answer, once recovery is over.
@@ -153,28 +170,32 @@ func (s *Server) SetReady() { s.ready.Store(true) }
 // SetProgress is what /readyz tells until then.
 func (s *Server) SetProgress(p actors.Progress) { s.progress.Store(&p) }
 
-// serve answers one request. A panic in a handler is answered 500 and logged: no
-// state is touched on this goroutine, so nothing is half done.
+// serve answers one request of fasthttp's server.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
-	start := time.Now()
-	conn := connOf(ctx.Conn())
-	conn.enter(phaseAnswering)
+	r := s.begin(ctx, time.Now())
+	s.handle(r)
+	connOf(ctx.Conn()).enter(phaseWriting)
+	s.finish(r, time.Since(r.start))
+}
+
+func (s *Server) begin(ctx *fasthttp.RequestCtx, start time.Time) *request {
+	connOf(ctx.Conn()).enter(phaseAnswering)
 	r := s.requests.Get().(*request)
 	r.begin(ctx)
 	r.start = start
-	defer func() {
-		conn.enter(phaseWriting)
-		if reason := recover(); reason != nil {
-			s.log.Error("panic in a request handler", slog.String("request_id", string(r.id)),
-				slog.Any("reason", reason), slog.String("stack", string(debug.Stack())))
-			r.refuse(&Problem{Status: 500, Code: "internal", Title: "Internal error", Detail: "this request failed; the operator's log says why"})
-		}
-		s.finish(r, time.Since(start))
-	}()
+	return r
+}
+
+// handle answers r, or reports that its answer is pending. A panic in a handler is
+// answered 500 and logged: no state is touched on this goroutine, so nothing is half
+// done.
+func (s *Server) handle(r *request) (pending bool) {
+	defer s.recovered(r)
+	ctx := r.ctx
 	if ambiguous(&ctx.Request.Header) {
 		ctx.SetConnectionClose()
 		r.refuse(malformedRequest())
-		return
+		return false
 	}
 	matched, captures, missed := s.routes.lookup(ctx.Method(), ctx.URI().PathOriginal())
 	switch {
@@ -185,10 +206,15 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 		r.refuse(missed)
 	default:
 		r.route, r.captures = matched, captures
-		if err := s.answer(r); err != nil {
+		err := s.answer(r)
+		if err == errPending {
+			return true
+		}
+		if err != nil {
 			r.refuse(s.problemOf(r, err))
 		}
 	}
+	return false
 }
 
 // answer checks who asks, and that it is not too often, and calls the route's handler.
@@ -196,7 +222,7 @@ func (s *Server) answer(r *request) error {
 	if !r.route.always && !s.ready.Load() {
 		return unavailable(1, "the service is starting; /readyz says how far it is")
 	}
-	if r.route.access != probe {
+	if r.route.access.who() != probe {
 		if p := r.takeAddress(s.limits.address); p != nil {
 			return p
 		}

@@ -165,19 +165,24 @@ func (s *Server) deposit(r *request) error {
 	if err != nil {
 		return err
 	}
-	var receipt actors.Receipt
+	r.idem = idem
 	if r.operator == "" {
-		receipt, err = s.exchange.Deposit(&r.session, r.amount, idem)
-	} else {
-		var id account.UserID
-		if id, err = r.userID(); err != nil {
-			return err
-		}
-		receipt, err = s.exchange.OperatorDeposit(id, r.amount, r.operator, idem)
+		return r.await((*request).beginDeposit, (*request).created)
 	}
+	id, err := r.userID()
 	if err != nil {
 		return err
 	}
+	receipt, err := s.exchange.OperatorDeposit(id, r.amount, r.operator, idem)
+	if err != nil {
+		return err
+	}
+	return r.created(receipt)
+}
+
+func (r *request) beginDeposit() { r.server.exchange.BeginDeposit(&r.session, r.amount, r.idem, r) }
+
+func (r *request) created(receipt actors.Receipt) error {
 	return r.receipt(fasthttp.StatusCreated, receipt)
 }
 

@@ -1,0 +1,239 @@
+package eventloop
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Verdict says what a Handler has done with a message.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Answered Verdict = iota // it was taken, and the response was appended
+	Pending                 // it was taken; Start is called, and once it is answered Conn.Answer
+	Passed                  // nothing was taken: it is for the goroutine of the connection
+)
+
+// Handler decides about the messages of connections. Its methods are called by one
+// goroutine at a time for a connection, and must not block.
+type Handler interface {
+	// Opened is told of a new connection, and returns what Accept is to return for it,
+	// which wraps it.
+	Opened(c *Conn) net.Conn
+	// Message is offered what has come since the last message: one, a part of one, or
+	// more. It returns how much it took, and out with the response appended.
+	Message(c *Conn, in, out []byte) (taken int, response []byte, v Verdict)
+	// Start begins the work on a message that is Pending. It is the last thing done
+	// before Answer, which may be called before it returns.
+	Start(c *Conn)
+	// Response appends the response to a message that was Pending, after Answer.
+	Response(c *Conn, out []byte) []byte
+	// Sent is told that a response is on its way, and the next message may come.
+	Sent(c *Conn)
+	// Between says of a connection that Accept has returned whether what it reads next
+	// begins a message.
+	Between(c *Conn) bool
+	// Overdue says of a connection that Accept has not returned, and whose read was
+	// interrupted, whether Accept shall: its Read will fail. Else it is closed.
+	Overdue(c *Conn) bool
+}
+
+// Config is what a Listener needs.
+type Config struct {
+	Listener       *net.TCPListener // whose connections are served
+	Handler        Handler
+	MaxConnections int    // the most that are open
+	Refusal        []byte // sent to one more, which is closed
+	Logger         *slog.Logger
+}
+
+// Listener is a net.Listener. Its methods may be called from any goroutine.
+type Listener struct {
+	cfg     Config
+	handler Handler
+	log     *slog.Logger
+	loops   []*loop
+	sender  sender
+	closing atomic.Bool
+	open    atomic.Int64
+	group   sync.WaitGroup // of open connections
+	running sync.WaitGroup // of the goroutines
+
+	mu     sync.Mutex
+	passed []*Conn   // guarded by mu: for Accept
+	some   sync.Cond // on mu
+}
+
+// Listen serves connections with as many loops as Go runs goroutines at once, until
+// Close or until the inner listener is closed.
+func Listen(cfg Config) (*Listener, error) {
+	l := &Listener{cfg: cfg, handler: cfg.Handler, log: cfg.Logger}
+	l.some.L, l.sender.limit = &l.mu, runtime.GOMAXPROCS(0)
+	for range runtime.GOMAXPROCS(0) {
+		lp, err := newLoop(l)
+		if err != nil {
+			l.stopLoops()
+			return nil, err
+		}
+		l.loops = append(l.loops, lp)
+	}
+	for _, lp := range l.loops {
+		l.running.Go(lp.run)
+	}
+	l.running.Go(l.accept)
+	return l, nil
+}
+
+func (l *Listener) stopLoops() {
+	for _, lp := range l.loops {
+		_ = lp.epoll.Close()
+	}
+}
+
+// Accept implements net.Listener: it returns a connection with a message that the
+// Handler has passed on.
+func (l *Listener) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.passed) == 0 {
+		if l.closing.Load() {
+			return nil, net.ErrClosed
+		}
+		l.some.Wait()
+	}
+	c := l.passed[0]
+	l.passed = l.passed[1:]
+	return c.outer, nil
+}
+
+// pass hands c to Accept.
+func (l *Listener) pass(c *Conn) {
+	l.mu.Lock()
+	l.passed = append(l.passed, c)
+	l.mu.Unlock()
+	l.some.Signal()
+}
+
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return l.cfg.Listener.Addr() }
+
+// Open returns how many connections are open.
+func (l *Listener) Open() int { return int(l.open.Load()) }
+
+// Close stops accepting, and closes connections that wait for a message; those that are
+// being answered are closed after it. It does not touch what Accept has returned.
+func (l *Listener) Close() error {
+	if l.closing.Swap(true) {
+		return net.ErrClosed
+	}
+	err := l.cfg.Listener.Close()
+	l.mu.Lock()
+	l.some.Broadcast()
+	l.mu.Unlock()
+	for _, lp := range l.loops {
+		for _, c := range lp.all() {
+			c.poke()
+		}
+	}
+	return err
+}
+
+// Wait waits after Close until every connection is closed, at most until ctx is done,
+// and ends the loops.
+func (l *Listener) Wait(ctx context.Context) error {
+	finished := make(chan struct{})
+	go func() {
+		l.group.Wait()
+		l.stopLoops()
+		l.running.Wait()
+		close(finished)
+	}()
+	select {
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// accept takes connections until the inner listener is closed.
+func (l *Listener) accept() {
+	for next := 0; ; next++ {
+		conn, err := l.cfg.Listener.Accept()
+		switch {
+		case err == nil:
+			l.welcome(conn.(*net.TCPConn), l.loops[next%len(l.loops)])
+		case isPassing(err):
+			l.log.Warn("can't accept a connection; trying again", slog.Any("error", err))
+			time.Sleep(retryAccept)
+		default:
+			_ = l.Close()
+			return
+		}
+	}
+}
+
+// retryAccept is how long to wait for others to close what a connection takes.
+const retryAccept = 50 * time.Millisecond
+
+// isPassing reports whether accepting may succeed later: there are too many files, or
+// too little memory, or the client has gone already.
+func isPassing(err error) bool {
+	for _, errno := range [...]unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// welcome takes over the socket of conn.
+func (l *Listener) welcome(conn *net.TCPConn, lp *loop) {
+	c := &Conn{loop: lp, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), resume: make(chan struct{}, 1)}
+	c.state.Store(busy)
+	var err error
+	c.fd, err = duplicate(conn)
+	_ = conn.Close() // Go's scheduler watches it no more
+	if err != nil {
+		l.log.Warn("can't take a connection over; it is closed", slog.Any("error", err))
+		return
+	}
+	l.open.Add(1)
+	l.group.Add(1)
+	if l.Open() > l.cfg.MaxConnections {
+		_, _ = c.send(l.cfg.Refusal)
+		_ = c.Close()
+		return
+	}
+	c.outer = l.handler.Opened(c)
+	if err := lp.add(c); err != nil {
+		l.log.Warn("can't watch a connection; it is closed", slog.Any("error", err))
+		_ = c.outer.Close()
+		return
+	}
+	c.drained = true // if not, there was an edge
+	c.advance()
+}
+
+// duplicate returns another descriptor of a connection's socket.
+func duplicate(conn *net.TCPConn) (fd int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Control(func(given uintptr) {
+		fd, failed = unix.FcntlInt(given, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	return fd, errors.Join(err, os.NewSyscallError("fcntl", failed))
+}
