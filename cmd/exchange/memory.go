@@ -9,10 +9,13 @@ import (
 )
 
 // Bounds of what the garbage collector lets grow: as much garbage as there is live
-// data, which is Go's own rule, but not more than maxGarbage. Accounts are data
-// that stays, and a process of a million of them must not take twice their size.
+// data, which is Go's own rule, but at least minGarbage, because a collection beside
+// the requests makes the slowest of them slow, and at most maxGarbage. Accounts are
+// data that stays, and a process of a million of them must not take twice their size.
 const (
 	maxGarbage    = 512 << 20
+	minGarbage    = 256 << 20
+	minLive       = 4 << 20 // Go's own
 	minGCPercent  = 20
 	recoveringGC  = 40 // percent, while there is a lot of garbage and no request waits
 	collectorLook = 10 * time.Second
@@ -46,7 +49,8 @@ func tuneCollector(ctx context.Context) (recovered func()) {
 
 // gcPercent is how much garbage may come about for so much live data.
 func gcPercent(live uint64) int {
-	return int(min(100, max(minGCPercent, 100*maxGarbage/max(live, 1))))
+	garbage := min(maxGarbage, max(minGarbage, live))
+	return int(max(minGCPercent, 100*garbage/max(minLive, live)))
 }
 
 // liveBytes is what the last collection has left.
