@@ -219,7 +219,9 @@ func (c *Conn) handOn() {
 		return
 	}
 	c.attached = true
-	c.loop.listener.pass(c)
+	if !c.loop.listener.pass(c) {
+		_ = c.outer.Close()
+	}
 }
 
 // block waits until the socket may be ready, or something else has changed.

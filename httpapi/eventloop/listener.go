@@ -66,11 +66,12 @@ type Listener struct {
 	sender  sender
 	closing atomic.Bool
 	open    atomic.Int64
-	group   sync.WaitGroup // of open connections
-	running sync.WaitGroup // of the goroutines
+	group   sync.WaitGroup // of open connections, and of whoever adds to them
+	running sync.WaitGroup // of the loops
 
 	mu     sync.Mutex
 	passed []*Conn   // guarded by mu: for Accept
+	over   bool      // guarded by mu: Accept has said that no more come
 	some   sync.Cond // on mu
 }
 
@@ -90,7 +91,7 @@ func Listen(cfg Config) (*Listener, error) {
 	for _, lp := range l.loops {
 		l.running.Go(lp.run)
 	}
-	l.running.Go(l.accept)
+	l.group.Go(l.accept)
 	return l, nil
 }
 
@@ -101,12 +102,13 @@ func (l *Listener) stopLoops() {
 }
 
 // Accept implements net.Listener: it returns a connection with a message that the
-// Handler has passed on.
+// Handler has passed on. It is called until it fails.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.passed) == 0 {
 		if l.closing.Load() {
+			l.over = true
 			return nil, net.ErrClosed
 		}
 		l.some.Wait()
@@ -116,12 +118,16 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c.outer, nil
 }
 
-// pass hands c to Accept.
-func (l *Listener) pass(c *Conn) {
+// pass hands c to Accept, or reports that nobody calls it any more.
+func (l *Listener) pass(c *Conn) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
 	l.passed = append(l.passed, c)
-	l.mu.Unlock()
 	l.some.Signal()
+	return true
 }
 
 // Addr implements net.Listener.
