@@ -102,7 +102,7 @@ func (c *Conn) advance() {
 	w := workspaces.Get().(*workspace)
 	defer workspaces.Put(w)
 	l := c.loop.listener
-	for {
+	for reads := 0; ; {
 		in := c.in[c.taken:]
 		if len(in) == 0 {
 			switch {
@@ -118,6 +118,10 @@ func (c *Conn) advance() {
 			}
 			if c.failed == nil {
 				n, err := c.recv(w.in[:])
+			if reads++; reads > readsAtOnce { // the others of this loop come first
+				go c.advance()
+				return
+			}
 				if err == errAgain {
 					continue
 				}
@@ -148,6 +152,9 @@ func (c *Conn) advance() {
 // keep holds on to what was read and is left, which may be a part of what is kept.
 func (c *Conn) keep(rest []byte) {
 	if len(rest) > 0 {
+// readsAtOnce bounds how long a client that never stops sending can hold a loop.
+const readsAtOnce = 8
+
 		c.in, c.taken = append(c.in[:0], rest...), 0
 		return
 	}
