@@ -374,7 +374,11 @@ func (c *Conn) Detach() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conn, c.Close()
+	if err := c.Close(); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // file returns another descriptor of the socket, which the loop watches no more.
