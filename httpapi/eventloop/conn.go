@@ -37,14 +37,16 @@ type Conn struct {
 	drained  bool  // nothing was left to read, unless there was an edge since
 	attached bool  // Accept has returned the connection, or will
 	blocked  bool  // a goroutine waits for wake
-	failed   error // what Read returns after in
+	failed   error // what Read returns from then on
 	next     *Conn // of the sender's list
 
 	wake   chan struct{} // the socket may be ready: for who is blocked
 	resume chan struct{} // in or failed has something for the connection's own goroutine
 
-	mu     sync.Mutex // held while the socket is used
-	closed bool       // guarded by mu
+	mu        sync.Mutex // held while the socket is used
+	closed    bool       // guarded by mu
+	answering bool       // guarded by mu: a response is due or leaving
+	last      bool       // guarded by mu: there is no other after it
 }
 
 const (
@@ -116,12 +118,12 @@ func (c *Conn) advance() {
 				}
 				continue
 			}
-			if c.failed == nil {
-				n, err := c.recv(w.in[:])
 			if reads++; reads > readsAtOnce { // the others of this loop come first
 				go c.advance()
 				return
 			}
+			if c.failed == nil {
+				n, err := c.recv(w.in[:])
 				if err == errAgain {
 					continue
 				}
@@ -140,6 +142,7 @@ func (c *Conn) advance() {
 			c.handOn()
 			return
 		case Pending:
+			c.answers(true)
 			l.handler.Start(c)
 			return
 		}
@@ -149,12 +152,12 @@ func (c *Conn) advance() {
 	}
 }
 
-// keep holds on to what was read and is left, which may be a part of what is kept.
-func (c *Conn) keep(rest []byte) {
-	if len(rest) > 0 {
 // readsAtOnce bounds how long a client that never stops sending can hold a loop.
 const readsAtOnce = 8
 
+// keep holds on to what was read and is left, which may be a part of what is kept.
+func (c *Conn) keep(rest []byte) {
+	if len(rest) > 0 {
 		c.in, c.taken = append(c.in[:0], rest...), 0
 		return
 	}
@@ -189,25 +192,57 @@ func (c *Conn) Answer() { c.loop.listener.sender.add(c) }
 func (c *Conn) sendOrWait(b []byte) bool {
 	n, err := c.send(b)
 	if err == nil && n == len(b) {
-		c.loop.listener.handler.Sent(c)
-		return true
+		return c.sent()
 	}
 	if err != nil && err != errAgain {
-		c.failed = err
-		c.fail()
+		c.unsent(err)
 		return false
 	}
 	rest := bytes.Clone(b[n:])
+	c.answers(true)
 	go func() {
 		if _, err := c.Write(rest); err != nil {
-			c.failed = err
-			c.fail()
-			return
+			c.unsent(err)
+		} else if c.sent() {
+			c.advance()
 		}
-		c.loop.listener.handler.Sent(c)
-		c.advance()
 	}()
 	return false
+}
+
+// Last makes the response to the message that is being answered the last one: the
+// connection is closed after it. The Handler's Message and Response may call it.
+func (c *Conn) Last() {
+	c.mu.Lock()
+	c.last = true
+	c.mu.Unlock()
+}
+
+// answers notes whether a response is due or leaving, and returns whether it is the last.
+func (c *Conn) answers(yes bool) (last bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answering = yes
+	return c.last
+}
+
+// sent ends a message whose response is on its way. It returns false where it gave the
+// connection away, because that was the last.
+func (c *Conn) sent() bool {
+	if c.answers(false) {
+		c.failed = net.ErrClosed
+		c.fail()
+		return false
+	}
+	c.loop.listener.handler.Sent(c)
+	return true
+}
+
+// unsent ends a connection whose response could not be sent.
+func (c *Conn) unsent(err error) {
+	c.answers(false)
+	c.failed = err
+	c.fail()
 }
 
 // fail ends the connection, or tells its goroutine.
@@ -248,15 +283,15 @@ var (
 // Read implements net.Conn, for the connection's own goroutine.
 func (c *Conn) Read(b []byte) (int, error) {
 	for {
+		if c.failed != nil { // and what is left of in comes after a response that was the last
+			return 0, c.failed
+		}
 		if rest := c.in[c.taken:]; len(rest) > 0 {
 			n := copy(b, rest)
 			if c.taken += n; c.taken == len(c.in) {
 				c.keep(nil)
 			}
 			return n, nil
-		}
-		if c.failed != nil {
-			return 0, c.failed
 		}
 		if c.loop.listener.handler.Between(c) {
 			c.advance()
@@ -344,12 +379,18 @@ func (c *Conn) operation(name string, errno unix.Errno) error {
 	return &net.OpError{Op: name, Net: "tcp", Source: c.local, Addr: c.remote, Err: os.NewSyscallError(name, errno)}
 }
 
-// Close implements net.Conn. Any goroutine may call it.
+// Close implements net.Conn. Any goroutine may call it. A connection that owes a
+// response is closed after that.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	if c.closed {
+	switch {
+	case c.closed:
 		c.mu.Unlock()
 		return net.ErrClosed
+	case c.answering:
+		c.last = true
+		c.mu.Unlock()
+		return nil
 	}
 	c.closed = true
 	c.loop.remove(c)
