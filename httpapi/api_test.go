@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp/fasthttputil"
-
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
@@ -30,13 +28,13 @@ const testOrigin = "https://exchange.example"
 // operatorKey is olga's.
 const operatorKey = "key-of-olga-0123456789abcdef"
 
-// api is the whole service but for its socket, on a data directory.
+// api is the whole service, on a socket and a data directory.
 type api struct {
-	t        *testing.T
+	t        testing.TB
 	exchange *actors.Exchange
 	server   *Server
 	journal  *persistence.Journal
-	listener *fasthttputil.InmemoryListener
+	address  string // of its socket
 	client   *http.Client
 	stop     func() // also done when the test ends
 }
@@ -55,10 +53,11 @@ type apiConfig struct {
 	http         Config
 	actors       func(*actors.Config) // changes what the exchange is made of
 	notReady     bool
+	plain        bool // without event loops
 }
 
 // startAPI serves dir, or a directory of its own, in demo mode.
-func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
+func startAPI(t testing.TB, choose ...func(*apiConfig)) *api {
 	t.Helper()
 	keys, err := ReadOperatorKeys(strings.NewReader("olga:" + operatorKey))
 	if err != nil {
@@ -122,13 +121,20 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 	if !c.notReady {
 		server.SetReady()
 	}
-	a := &api{t: t, exchange: exchange, server: server, journal: journal, listener: fasthttputil.NewInmemoryListener()}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &api{t: t, exchange: exchange, server: server, journal: journal, address: listener.Addr().String()}
+	if c.plain {
+		listener = struct{ net.Listener }{listener}
+	}
 	a.client = &http.Client{Transport: &http.Transport{
-		DialContext:        func(context.Context, string, string) (net.Conn, error) { return a.listener.Dial() },
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", a.address) },
 		DisableCompression: true,
 	}, Timeout: 30 * time.Second}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(a.listener) }()
+	go func() { served <- server.Serve(listener) }()
 	a.stop = sync.OnceFunc(func() {
 		a.client.CloseIdleConnections()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -148,7 +154,7 @@ func startAPI(t *testing.T, choose ...func(*apiConfig)) *api {
 }
 
 // auditLog opens the audit log in the directory of the service.
-func auditLog(t *testing.T, c *apiConfig) (kept *actors.AuditLog, done func()) {
+func auditLog(t testing.TB, c *apiConfig) (kept *actors.AuditLog, done func()) {
 	t.Helper()
 	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: filepath.Join(c.dir, "audit")})
 	if err != nil {
@@ -175,7 +181,7 @@ func auditLog(t *testing.T, c *apiConfig) (kept *actors.AuditLog, done func()) {
 
 // reply is a response, read whole.
 type reply struct {
-	t      *testing.T
+	t      testing.TB
 	what   string // the request
 	status int
 	header http.Header
@@ -292,7 +298,7 @@ func (r reply) names() string {
 	return strings.Join(namesOf(r.t, []byte(r.body)), " ")
 }
 
-func namesOf(t *testing.T, object []byte) []string {
+func namesOf(t testing.TB, object []byte) []string {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {

@@ -30,7 +30,7 @@ func (a *api) raw(request string) reply {
 
 func (a *api) dial() net.Conn {
 	a.t.Helper()
-	conn, err := a.listener.Dial()
+	conn, err := net.Dial("tcp", a.address)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (s onLoops) Message(c *eventloop.Conn, in, out []byte) (taken int, response
 		timed.pending = r
 		return taken, out, eventloop.Pending
 	}
-	return taken, s.respond(r, timed, out), eventloop.Answered
+	return taken, s.respond(r, c, out), eventloop.Answered
 }
 
 // isOrdinary reports whether in begins with the request line of a route that the loops
@@ -91,6 +91,9 @@ func (s onLoops) isOrdinary(in []byte) bool {
 	method, rest, _ := bytes.Cut(in, []byte{' '})
 	target, rest, ok := bytes.Cut(rest, []byte{' '})
 	if !ok || !bytes.HasPrefix(rest, []byte("HTTP/1.1\r\n")) || string(method) == fasthttp.MethodHead {
+		return false
+	}
+	if bytes.IndexByte(target, '#') >= 0 { // the parser cuts it off, and what is left may be another route's
 		return false
 	}
 	path, query, asks := bytes.Cut(target, []byte{'?'})
@@ -125,20 +128,27 @@ func read(request *fasthttp.Request, in []byte) (taken int) {
 	p.reader.Reset(&p.bytes)
 	err := request.ReadLimitBody(p.reader, maxBody)
 	h := &request.Header
-	if err != nil || h.ConnectionClose() || request.MayContinue() || h.ContentLength() == -1 || !isPlainHost(h.Host()) {
+	if err != nil || h.ConnectionClose() || request.MayContinue() || h.ContentLength() == -1 || ambiguous(h) || !isPlainHost(h.Host()) {
 		return 0
 	}
 	return len(in) - p.bytes.Len() - p.reader.Buffered()
 }
 
-// isPlainHost accepts what a Host is in the ordinary case.
+// isPlainHost accepts what a Host is in the ordinary case: a name or an IPv4 address,
+// with a port or without.
 func isPlainHost(host []byte) bool {
-	for _, b := range host {
-		if (b|0x20 < 'a' || b|0x20 > 'z') && (b < '0' || b > '9') && b != '-' && b != '.' && b != ':' {
+	name, port, _ := bytes.Cut(host, []byte{':'})
+	for _, b := range name {
+		if (b|0x20 < 'a' || b|0x20 > 'z') && (b < '0' || b > '9') && b != '-' && b != '.' {
 			return false
 		}
 	}
-	return len(host) > 0
+	for _, b := range port {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	return len(name) > 0
 }
 
 // Start implements eventloop.Handler.
@@ -153,19 +163,22 @@ func (s onLoops) Response(c *eventloop.Conn, out []byte) []byte {
 	r := timed.pending
 	timed.pending = nil
 	s.conclude(r)
-	return s.respond(r, timed, out)
+	return s.respond(r, c, out)
 }
 
 // respond ends r and appends its response.
-func (s onLoops) respond(r *request, timed *timedConn, out []byte) []byte {
+func (s onLoops) respond(r *request, c *eventloop.Conn, out []byte) []byte {
 	ctx := r.ctx
 	s.finish(r, time.Since(r.start))
 	if s.stopping.Load() {
 		ctx.SetConnectionClose()
 	}
+	if ctx.Response.ConnectionClose() {
+		c.Last()
+	}
 	out = appendResponse(out, &ctx.Response)
 	s.release(ctx)
-	timed.enter(phaseWriting)
+	c.Data.(*timedConn).enter(phaseWriting)
 	return out
 }
 

@@ -89,7 +89,7 @@ var anywhere = map[int]bool{
 // response: its status, content type, every member and no other. path is that of
 // the request; its query does not count. A path or method that the document does
 // not have must be answered 404 or 405, with a problem.
-func validateResponse(t *testing.T, method, path string, status int, header http.Header, body []byte) {
+func validateResponse(t testing.TB, method, path string, status int, header http.Header, body []byte) {
 	t.Helper()
 	if err := checkResponse(method, path, status, header, body); err != nil {
 		t.Errorf("%s %s is answered %d, not as the OpenAPI document says: %v\n%.2000s", method, path, status, err, body)

@@ -192,7 +192,7 @@ func (s *Server) begin(ctx *fasthttp.RequestCtx, start time.Time) *request {
 func (s *Server) handle(r *request) (pending bool) {
 	defer s.recovered(r)
 	ctx := r.ctx
-	if ambiguous(&ctx.Request.Header) {
+	if r.conn == nil && ambiguous(&ctx.Request.Header) { // the loops take none that is
 		ctx.SetConnectionClose()
 		r.refuse(malformedRequest())
 		return false

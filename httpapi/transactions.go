@@ -169,18 +169,21 @@ func (s *Server) deposit(r *request) error {
 	if r.operator == "" {
 		return r.await((*request).beginDeposit, (*request).created)
 	}
-	id, err := r.userID()
-	if err != nil {
+	if _, err := r.userID(); err != nil {
 		return err
 	}
-	receipt, err := s.exchange.OperatorDeposit(id, r.amount, r.operator, idem)
-	if err != nil {
-		return err
-	}
-	return r.created(receipt)
+	return r.await((*request).beginOperatorDeposit, (*request).created)
 }
 
 func (r *request) beginDeposit() { r.server.exchange.BeginDeposit(&r.session, r.amount, r.idem, r) }
+
+// beginOperatorDeposit waits on a goroutine of its own: the audit log comes first.
+func (r *request) beginOperatorDeposit() {
+	go func() {
+		id, _ := r.userID()
+		r.Outcome(r.server.exchange.OperatorDeposit(id, r.amount, r.operator, r.idem))
+	}()
+}
 
 func (r *request) created(receipt actors.Receipt) error {
 	return r.receipt(fasthttp.StatusCreated, receipt)
