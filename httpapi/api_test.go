@@ -53,7 +53,8 @@ type apiConfig struct {
 	http         Config
 	actors       func(*actors.Config) // changes what the exchange is made of
 	notReady     bool
-	plain        bool // without event loops
+	plain        bool          // without event loops
+	server       func(*Server) // changes it before it serves
 }
 
 // startAPI serves dir, or a directory of its own, in demo mode.
@@ -124,6 +125,9 @@ func startAPI(t testing.TB, choose ...func(*apiConfig)) *api {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.server != nil {
+		c.server(server)
 	}
 	a := &api{t: t, exchange: exchange, server: server, journal: journal, address: listener.Addr().String()}
 	if c.plain {
