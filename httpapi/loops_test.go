@@ -1,0 +1,167 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/persistence"
+)
+
+// in counts the watched connections in a phase.
+func (t *phaseTimer) in(p phase) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for c := range t.conns {
+		if c.phase() == p {
+			n++
+		}
+	}
+	return n
+}
+
+// answers reads the responses on a connection, and returns their statuses and whether
+// each closes it.
+func answers(t *testing.T, conn net.Conn) (statuses []int, closes []bool) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for reader := bufio.NewReader(conn); ; {
+		if _, err := reader.Peek(1); err == io.EOF {
+			return statuses, closes
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatalf("after %v: %v", statuses, err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		statuses, closes = append(statuses, response.StatusCode), append(closes, response.Close)
+	}
+}
+
+// TestShutdownAnswersADepositUnderWay on a connection of the loops alone, on one that
+// fasthttp has had before and takes for idle, and with a request behind it, which is
+// not looked at.
+func TestShutdownAnswersADepositUnderWay(t *testing.T) {
+	for name, c := range map[string]struct{ before, behind string }{
+		"the loops' own": {}, "fasthttp's": {before: "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"},
+		"the loops' own, and more behind": {behind: "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"},
+		"fasthttp's, and more behind":     {"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log *gatedLog
+			a := startAPI(t, func(c *apiConfig) {
+				c.log = func(inner persistence.Log) persistence.Log { log = &gatedLog{Log: inner}; return log }
+			})
+			u := a.login("aitbc1wallet_last")
+			a.client.CloseIdleConnections()
+			conn := a.dial()
+			want := []int{201}
+			if c.before != "" {
+				if _, err := io.WriteString(conn, c.before); err != nil {
+					t.Fatal(err)
+				}
+				want = []int{200, 201}
+				if !eventually(func() bool { return a.server.timer.in(phaseIdle) == 1 }) {
+					t.Fatal("the first request is not answered")
+				}
+			}
+			log.gate.Lock()
+			deposit := "POST /api/users/" + u.id + "/deposits HTTP/1.1\r\nHost: x\r\nX-Session-Token: " + u.token + "\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"amount\":1}"
+			if _, err := io.WriteString(conn, deposit+c.behind); err != nil {
+				t.Fatal(err)
+			}
+			if !eventually(func() bool { return a.server.timer.in(phaseAnswering) == 1 }) {
+				t.Fatal("the deposit is not under way")
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			stopped := make(chan error, 1)
+			go func() { stopped <- a.server.Shutdown(ctx) }()
+			if !eventually(func() bool { return isRefused(a.address) }) {
+				t.Fatal("Shutdown does not close the socket")
+			}
+			loops := a.server.loops.Load()
+			if c.before == "" && loops.Open() == 0 {
+				t.Error("the connection is closed while its deposit is under way")
+			}
+			log.gate.Unlock()
+			statuses, closes := answers(t, conn)
+			if fmt.Sprint(statuses) != fmt.Sprint(want) || !closes[len(closes)-1] {
+				t.Errorf("answered %v, the connection's end announced: %v; want %v and the end", statuses, closes, want)
+			}
+			if err := <-stopped; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func isRefused(address string) bool {
+	conn, err := net.Dial("tcp", address)
+	if err == nil {
+		conn.Close()
+	}
+	return err != nil
+}
+
+// TestAnOperatorsDepositHoldsNoLoop though the audit log, which has it first, is stuck.
+func TestAnOperatorsDepositHoldsNoLoop(t *testing.T) {
+	var log *gatedLog
+	a := startAPI(t, func(c *apiConfig) {
+		c.auditLog = func(inner persistence.Log) persistence.Log { log = &gatedLog{Log: inner}; return log }
+	})
+	u := a.login("aitbc1wallet_operated")
+	log.gate.Lock()
+	n := 2 * runtime.GOMAXPROCS(0) // on every loop
+	replies := make(chan reply, n)
+	for range n {
+		go func() { replies <- u.operator("POST", "/api/users/"+u.id+"/deposits", `{"amount":1}`) }()
+	}
+	if !eventually(func() bool { return a.server.timer.in(phaseAnswering) == n }) {
+		t.Error("the deposits are not all under way")
+	}
+	for range n {
+		conn := a.dial()
+		fmt.Fprint(conn, "GET /api/exchange/rates HTTP/1.1\r\nHost: x\r\n\r\n")
+		a.readReply(conn, "GET rates").is(200)
+	}
+	log.gate.Unlock()
+	for range n {
+		(<-replies).is(201)
+	}
+}
+
+// TestADepositThatTakesTooLongIsAnsweredAndMade later, and its connection goes on.
+func TestADepositThatTakesTooLongIsAnsweredAndMade(t *testing.T) {
+	var log *gatedLog
+	a := startAPI(t, func(c *apiConfig) {
+		c.log = func(inner persistence.Log) persistence.Log { log = &gatedLog{Log: inner}; return log }
+		c.actors = func(made *actors.Config) { made.CommandTimeout = 200 * time.Millisecond }
+	})
+	u := a.login("aitbc1wallet_patient")
+	log.gate.Lock()
+	u.as("POST", "/api/users/"+u.id+"/deposits", `{"amount":1}`).refused(503, "outcome_unknown", "")
+	if u.as("GET", "/api/users/"+u.id+"/balance", "").is(200).text("balance") != "0" {
+		t.Error("a deposit is shown before it is durable")
+	}
+	log.gate.Unlock()
+	if !eventually(func() bool { return u.as("GET", "/api/users/"+u.id+"/balance", "").text("balance") == "1" }) {
+		t.Error("the deposit was not made")
+	}
+	for range 20 { // with requests and calls that were used before
+		u.as("POST", "/api/users/"+u.id+"/deposits", `{"amount":1}`).is(201)
+	}
+	if got := u.as("GET", "/api/users/"+u.id+"/balance", "").text("balance"); got != "21" {
+		t.Errorf("the balance is %s, want 21", got)
+	}
+}
