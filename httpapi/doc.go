@@ -3,5 +3,6 @@
 //
 // It turns a request into one call of the actors package and the outcome into
 // JSON. It keeps no account, decides no rule of the exchange, and is the only
-// place that knows a status code. cmd/exchange makes one Server and runs it.
+// place that knows a status code. cmd/exchange makes one Server and runs it. Requests
+// come on the event loops of package eventloop, or on fasthttp's server: see onLoops.
 package httpapi

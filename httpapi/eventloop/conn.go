@@ -342,7 +342,7 @@ func (c *Conn) recv(b []byte) (int, error) {
 		case errno == unix.EAGAIN:
 			c.drained = true
 			return 0, errAgain
-		case errno != 0:
+		case errno != nil:
 			return 0, c.operation("read", errno)
 		case n == 0:
 			return 0, io.EOF
@@ -368,14 +368,14 @@ func (c *Conn) send(b []byte) (int, error) {
 			continue
 		case errno == unix.EAGAIN:
 			return 0, errAgain
-		case errno != 0:
+		case errno != nil:
 			return 0, c.operation("write", errno)
 		}
 		return n, nil
 	}
 }
 
-func (c *Conn) operation(name string, errno unix.Errno) error {
+func (c *Conn) operation(name string, errno error) error {
 	return &net.OpError{Op: name, Net: "tcp", Source: c.local, Addr: c.remote, Err: os.NewSyscallError(name, errno)}
 }
 
