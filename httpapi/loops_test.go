@@ -114,30 +114,47 @@ func isRefused(address string) bool {
 	return err != nil
 }
 
-// TestAnOperatorsDepositHoldsNoLoop though the audit log, which has it first, is stuck.
-func TestAnOperatorsDepositHoldsNoLoop(t *testing.T) {
-	var log *gatedLog
-	a := startAPI(t, func(c *apiConfig) {
-		c.auditLog = func(inner persistence.Log) persistence.Log { log = &gatedLog{Log: inner}; return log }
-	})
-	u := a.login("aitbc1wallet_operated")
-	log.gate.Lock()
-	n := 2 * runtime.GOMAXPROCS(0) // on every loop
-	replies := make(chan reply, n)
-	for range n {
-		go func() { replies <- u.operator("POST", "/api/users/"+u.id+"/deposits", `{"amount":1}`) }()
-	}
-	if !eventually(func() bool { return a.server.timer.in(phaseAnswering) == n }) {
-		t.Error("the deposits are not all under way")
-	}
-	for range n {
-		conn := a.dial()
-		fmt.Fprint(conn, "GET /api/exchange/rates HTTP/1.1\r\nHost: x\r\n\r\n")
-		a.readReply(conn, "GET rates").is(200)
-	}
-	log.gate.Unlock()
-	for range n {
-		(<-replies).is(201)
+// TestWhatWaitsHoldsNoLoop though the logs are stuck that it waits for.
+func TestWhatWaitsHoldsNoLoop(t *testing.T) {
+	for name, request := range map[string]string{
+		"an operator's deposit":             "POST /api/users/%s/deposits HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + operatorKey + "\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"amount\":1}",
+		"a login that looks like a deposit": "POST /api/users/login#%s/deposits HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 42\r\n\r\n{\"wallet_address\":\"aitbc1wallet_operated\"}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var logs []*gatedLog
+			gated := func(inner persistence.Log) persistence.Log {
+				log := &gatedLog{Log: inner}
+				logs = append(logs, log)
+				return log
+			}
+			a := startAPI(t, func(c *apiConfig) { c.log, c.auditLog = gated, gated })
+			u := a.login("aitbc1wallet_operated")
+			for _, log := range logs {
+				log.gate.Lock()
+			}
+			var waiting []net.Conn
+			for range 2 * runtime.GOMAXPROCS(0) { // on every loop
+				conn := a.dial()
+				fmt.Fprintf(conn, request, u.id)
+				waiting = append(waiting, conn)
+			}
+			if !eventually(func() bool { return a.server.timer.in(phaseAnswering) == len(waiting) }) {
+				t.Errorf("of %d requests only %d are under way", len(waiting), a.server.timer.in(phaseAnswering))
+			}
+			for range waiting {
+				conn := a.dial()
+				fmt.Fprint(conn, "GET /api/exchange/rates HTTP/1.1\r\nHost: x\r\n\r\n")
+				a.readReply(conn, "GET rates").is(200)
+			}
+			for _, log := range logs {
+				log.gate.Unlock()
+			}
+			for _, conn := range waiting {
+				if r := a.readReply(conn, request); r.status/100 != 2 {
+					t.Errorf("answered %d %s", r.status, r.body)
+				}
+			}
+		})
 	}
 }
 

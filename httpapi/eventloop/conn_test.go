@@ -2,9 +2,12 @@ package eventloop
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -281,6 +284,12 @@ func TestADetachedConnectionIsNoLongerTheListeners(t *testing.T) {
 	s, c, server := one(t)
 	c.ask("now a 5", "detach b 5")
 	until(t, "it is not counted", func() bool { return s.Open() == 0 })
+	for _, lp := range s.loops {
+		info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", lp.fd))
+		if err != nil || strings.Contains(string(info), "tfd:") {
+			t.Errorf("a loop watches it: %s, %v", info, err)
+		}
+	}
 	c.ask("now c 5", "pass d 5")
 	if n := s.echo.served.Load(); n != 3 {
 		t.Errorf("%d messages came to the goroutine that detached the connection, want 3", n)
@@ -298,14 +307,16 @@ func TestADetachedConnectionIsNoLongerTheListeners(t *testing.T) {
 	c.Close()
 }
 
-// TestAClientThatNeverStopsHoldsNoLoop has a client on each loop send the next message
-// before the one before is answered.
+// TestAClientThatNeverStopsHoldsNoLoop has a client on each loop send as much as is read
+// at once whenever so much is read.
 func TestAClientThatNeverStopsHoldsNoLoop(t *testing.T) {
+	const line = 16 // bytes, so that a read ends with one
+	batch := []byte("flood again. 10\n" + strings.Repeat("now anything 10\n", len(workspace{}.in)/line-1))
 	var flooding sync.Map // by the address of a client
 	s := start(t, func(_ *Config, e *echo) {
 		e.flood = func(p *peer) {
 			if c, ok := flooding.Load(p.RemoteAddr().String()); ok {
-				_, _ = c.(*client).Write([]byte("flood 1 1\n"))
+				_, _ = c.(*client).Write(batch)
 			}
 		}
 	})
@@ -313,7 +324,9 @@ func TestAClientThatNeverStopsHoldsNoLoop(t *testing.T) {
 		c := s.dial(t)
 		flooding.Store(c.LocalAddr().String(), c)
 		go func() { _, _ = c.reader.WriteTo(io.Discard) }()
-		c.send("flood 0 1")
+		if _, err := c.Write(append(batch, batch...)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(flooding.Clear)
 	s.dial(t).ask("now a 5")
