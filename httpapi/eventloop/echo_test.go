@@ -25,7 +25,8 @@ import (
 //
 //	now     answered by the loop
 //	last    too, and the connection is closed
-//	flood   too, but for that the client's next message comes with it
+//	none    too, by nothing
+//	flood   too, when the client has sent more
 //	soon    pending, answered before Start returns
 //	later   pending, answered by another goroutine
 //	held    pending, answered by the test
@@ -76,8 +77,11 @@ func (e *echo) Message(c *Conn, in, out []byte) (taken int, response []byte, v V
 	line := in[:end]
 	verdict, _, _ := bytes.Cut(line, []byte{' '})
 	switch string(verdict) {
+	case "none":
+		return end + 1, out, Answered
 	case "flood":
 		e.flood(p)
+		return end + 1, out, Answered
 	case "last":
 		c.Last()
 	case "soon", "later", "held":
