@@ -33,8 +33,12 @@ type aheadLog struct {
 	full  bool     // there was no room to grow
 }
 
-// growth is how many zeros a file is given at once.
-const growth = 1 << 20
+// growth is how many zeros a file is given at once, unless the disk would have less than
+// growthLeaves afterwards: zeros must not take the room of what is to be written.
+const (
+	growth       = 1 << 20
+	growthLeaves = 64 << 20
+)
 
 // openAhead takes over log, whose last segment has no zeros yet.
 func openAhead(log *wal.Log, dir string, segmentBytes int64, exact bool) (*aheadLog, error) {
@@ -100,13 +104,19 @@ func entryLength(data []byte) int64 {
 // for that, there may be room for the entry.
 func (l *aheadLog) grow(end int64) error {
 	zeros := make([]byte, max(end-l.size, min(growth, l.segmentBytes-l.size)))
+	free, err := osFiles{}.free(l.dir)
+	if err != nil {
+		return err
+	}
+	if free < uint64(len(zeros))+growthLeaves {
+		l.full = true
+		return nil
+	}
 	n, err := l.file.WriteAt(zeros, l.size)
 	l.size += int64(n)
-	for _, noRoom := range [...]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-		if errors.Is(err, noRoom) {
-			l.full = true
-			return nil
-		}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+		l.full = true
+		return nil
 	}
 	return err
 }

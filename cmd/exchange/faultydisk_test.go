@@ -38,7 +38,7 @@ var diskFaults = []diskFault{
 	{name: "sync that ends a segment", kind: "sync", where: logFiles, size: segmentBytes, within: 4, fault: faultfs.Fault{Err: syscall.EIO}},
 	{name: "power cut at the end of a segment", kind: "sync", where: logFiles, size: segmentBytes, within: 4, fault: faultfs.Fault{Power: true}},
 	{name: "write of the log", kind: "write", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.EIO}},
-	{name: "short write of the log", kind: "write", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.ENOSPC, Short: true}},
+	{name: "short write of the log", kind: "write", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.EIO, Short: true}},
 	{name: "write of the log that was done", kind: "write", where: logFiles, within: 60, fault: faultfs.Fault{Err: syscall.EIO, Done: true}},
 	{name: "next segment", kind: "create", where: logFiles, within: 5, fault: faultfs.Fault{Err: syscall.EIO}},
 	{name: "no room for the next segment", kind: "create", where: logFiles, within: 5, fault: faultfs.Fault{Err: syscall.ENOSPC}},
@@ -48,7 +48,7 @@ var diskFaults = []diskFault{
 	{name: "power cut at a segment's name", kind: "sync dir", where: "data/log/0000", within: 4, fault: faultfs.Fault{Power: true}},
 
 	{name: "lock", kind: "open", where: "data/lock", within: 1, atStart: true, fault: faultfs.Fault{Err: syscall.EIO}},
-	{name: "last segment cannot be written anew", kind: "write", where: logFiles, within: 1, atStart: true, fault: faultfs.Fault{Err: syscall.ENOSPC, Short: true}},
+	{name: "last segment cannot be written anew", kind: "write", where: logFiles, within: 1, atStart: true, fault: faultfs.Fault{Err: syscall.EIO, Short: true}},
 	{name: "nor synced", kind: "sync", where: logFiles, within: 1, atStart: true, fault: faultfs.Fault{Err: syscall.EIO}},
 	{name: "directories cannot be synced", kind: "sync dir", where: "data", within: 3, atStart: true, fault: faultfs.Fault{Err: syscall.EIO}},
 	{name: "power cut at the start", kind: "sync", where: logFiles, within: 2, atStart: true, fault: faultfs.Fault{Power: true}},
