@@ -117,6 +117,9 @@ Somebody on the way reads or changes what is sent [V12]:
 A client sends what two programs read in two ways, or what breaks one [V1, V4]:
   - A request that a proxy may have read otherwise is refused, and its connection closed.
     TestARequestHasOneReadingOrNone.
+  - What the event loops answer is what fasthttp's server would have answered, and a
+    client that never stops sending holds none of them.
+    TestTheLoopsAnswerAsFasthttpDoes, TestWhatWaitsHoldsNoLoop.
   - Bodies, headers, paths and JSON have limits and one form.
     TestABodyOver64KiBIsTooLarge, TestAHeaderOver8KiBIsTooLarge,
     TestAPathIsTakenAsItCame, TestNestedOrBrokenTextIsRefusedUnread,
