@@ -86,20 +86,24 @@ func (x *Exchange) MakeAll(changes []Change) []Outcome {
 // Deposit adds amount to the session's user by the faucet. It is a Change of its own
 // because it is the hottest.
 func (x *Exchange) Deposit(s *Session, amount account.Money, idem *account.Idempotency) (Receipt, error) {
-	c := x.calls.Get().(*call)
-	c.deposit = account.Deposit{Amount: amount}
-	c.command = &c.deposit
+	c := x.newDeposit(amount)
 	x.post(c, s.user, idem)
 	return x.await(c)
 }
 
 // BeginDeposit begins a Deposit, and tells requester its outcome.
 func (x *Exchange) BeginDeposit(s *Session, amount account.Money, idem *account.Idempotency, requester Requester) {
+	c := x.newDeposit(amount)
+	c.requester = requester
+	x.post(c, s.user, idem)
+}
+
+// newDeposit returns a call that carries a deposit, without an allocation.
+func (x *Exchange) newDeposit(amount account.Money) *call {
 	c := x.calls.Get().(*call)
 	c.deposit = account.Deposit{Amount: amount}
 	c.command = &c.deposit
-	c.requester = requester
-	x.post(c, s.user, idem)
+	return c
 }
 
 // Withdraw makes a WithdrawalOf.
