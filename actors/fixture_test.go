@@ -198,3 +198,23 @@ func codeOf(err error) account.Code {
 	}
 	return ""
 }
+
+// told is a Requester that waits.
+type told chan actors.Outcome
+
+func (t told) Outcome(receipt actors.Receipt, err error) {
+	t <- actors.Outcome{Receipt: receipt, Err: err}
+}
+
+// makeDeposit makes a deposit as httpapi does, and waits for its outcome.
+func makeDeposit(x *actors.Exchange, s *actors.Session, amount account.Money, idem *account.Idempotency) (actors.Receipt, error) {
+	t := make(told, 1)
+	x.BeginDeposit(s, amount, idem, t)
+	outcome := <-t
+	return outcome.Receipt, outcome.Err
+}
+
+// Deposit is makeDeposit.
+func (w *world) Deposit(s *actors.Session, amount account.Money, idem *account.Idempotency) (actors.Receipt, error) {
+	return makeDeposit(w.Exchange, s, amount, idem)
+}

@@ -124,7 +124,7 @@ func perform(x *actors.Exchange, chain *simChain, user account.UserID, c *simCom
 		receipt, err = x.SetStatus(user, c.status, c.by, c.reason)
 	case "deposit":
 		if c.by == "" {
-			receipt, err = x.Deposit(session, c.amount, idem)
+			receipt, err = makeDeposit(x, session, c.amount, idem)
 		} else {
 			receipt, err = x.OperatorDeposit(user, c.amount, c.by, idem)
 		}

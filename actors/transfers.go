@@ -83,27 +83,15 @@ func (x *Exchange) MakeAll(changes []Change) []Outcome {
 	return outcomes
 }
 
-// Deposit adds amount to the session's user by the faucet. It is a Change of its own
-// because it is the hottest.
-func (x *Exchange) Deposit(s *Session, amount account.Money, idem *account.Idempotency) (Receipt, error) {
-	c := x.newDeposit(amount)
-	x.post(c, s.user, idem)
-	return x.await(c)
-}
-
-// BeginDeposit begins a Deposit, and tells requester its outcome.
+// BeginDeposit adds amount to the session's user by the faucet, and tells requester the
+// outcome. It is a Change of its own because it is the hottest: it allocates nothing to
+// be carried.
 func (x *Exchange) BeginDeposit(s *Session, amount account.Money, idem *account.Idempotency, requester Requester) {
-	c := x.newDeposit(amount)
-	c.requester = requester
-	x.post(c, s.user, idem)
-}
-
-// newDeposit returns a call that carries a deposit, without an allocation.
-func (x *Exchange) newDeposit(amount account.Money) *call {
 	c := x.calls.Get().(*call)
 	c.deposit = account.Deposit{Amount: amount}
 	c.command = &c.deposit
-	return c
+	c.requester = requester
+	x.post(c, s.user, idem)
 }
 
 // Withdraw makes a WithdrawalOf.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -180,5 +181,40 @@ func TestADepositThatTakesTooLongIsAnsweredAndMade(t *testing.T) {
 	}
 	if got := u.as("GET", "/api/users/"+u.id+"/balance", "").text("balance"); got != "21" {
 		t.Errorf("the balance is %s, want 21", got)
+	}
+}
+
+func TestAPanicInAnOperatorsDepositIsAnswered(t *testing.T) {
+	r := &request{server: &Server{}, done: make(chan struct{}, 1)} // without an exchange
+	r.beginOperatorDeposit()
+	<-r.done
+	if p := r.server.problemOf(r, r.gotErr); r.gotErr == nil || p.Status != 500 || !strings.Contains(r.failure.Error(), "panic") {
+		t.Errorf("answered %+v, logged %v", p, r.failure)
+	}
+}
+
+// TestTheLoopsTakeOnlyWhatIsShort and leave what may take long to a goroutine.
+func TestTheLoopsTakeOnlyWhatIsShort(t *testing.T) {
+	s := onLoops{benchServer(t)}
+	for line, want := range map[string]bool{
+		"GET /api/users/x/balance":                               true,
+		"GET /api/users/x/transactions":                          true,
+		"GET /api/users/x/transactions?limit=20":                 true,
+		"GET /api/users/x/transactions?limit=99":                 true,
+		"GET /api/users/x/transactions?limit=100":                false,
+		"GET /api/users/x/transactions?limit=":                   false,
+		"GET /api/users/x/transactions?limit=2x":                 false,
+		"GET /api/users/x/transactions?type=sell":                false,
+		"GET /api/users/x/transactions?limit=20&from=2026-01-01": false,
+		"GET /api/users/x/transactions.csv":                      false,
+		"HEAD /api/users/x/balance":                              false,
+		"POST /api/users/x/deposits":                             true,
+		"POST /api/users/x/withdrawals":                          false,
+		"POST /api/users/login":                                  false,
+		"GET /metrics":                                           false,
+	} {
+		if got := s.isOrdinary([]byte(line + " HTTP/1.1\r\n")); got != want {
+			t.Errorf("%s: taken %v, want %v", line, got, want)
+		}
 	}
 }

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"fmt"
 	"math"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -177,9 +179,15 @@ func (s *Server) deposit(r *request) error {
 
 func (r *request) beginDeposit() { r.server.exchange.BeginDeposit(&r.session, r.amount, r.idem, r) }
 
-// beginOperatorDeposit waits on a goroutine of its own: the audit log comes first.
+// beginOperatorDeposit waits on a goroutine of its own: the audit log comes first. A panic
+// there is answered as one of a handler is.
 func (r *request) beginOperatorDeposit() {
 	go func() {
+		defer func() {
+			if reason := recover(); reason != nil {
+				r.Outcome(actors.Receipt{}, fmt.Errorf("panic: %v\n%s", reason, debug.Stack()))
+			}
+		}()
 		id, _ := r.userID()
 		r.Outcome(r.server.exchange.OperatorDeposit(id, r.amount, r.operator, r.idem))
 	}()
