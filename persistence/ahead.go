@@ -31,6 +31,9 @@ type aheadLog struct {
 	end   int64    // of its entries
 	size  int64    // of the file
 	full  bool     // there was no room to grow
+
+	aside *dataSync // nil: the kernel does not do it
+	usual int       // bytes of an entry, of the last eight or so
 }
 
 // growth is how many zeros a file is given at once, unless the disk would have less than
@@ -40,6 +43,12 @@ const (
 	growthLeaves = 64 << 20
 )
 
+// busyFrom is how many bytes an entry usually has while there is enough to do besides for
+// a sync to be left to the kernel, which then takes 20 to 30 % longer: some 16 records.
+// Interleaved runs on two cores: with 256 connections 1.13 of the deposits/s, with 16,
+// where the threads wait anyhow, 0.82, and so not there.
+const busyFrom = 1536
+
 // openAhead takes over log, whose last segment has no zeros yet.
 func openAhead(log *wal.Log, dir string, segmentBytes int64, exact bool) (*aheadLog, error) {
 	segments, err := listSegments(dir)
@@ -47,7 +56,11 @@ func openAhead(log *wal.Log, dir string, segmentBytes int64, exact bool) (*ahead
 		return nil, err
 	}
 	l := &aheadLog{Log: log, dir: dir, segmentBytes: segmentBytes, exact: exact}
-	return l, l.follow(segments[len(segments)-1].first)
+	if err := l.follow(segments[len(segments)-1].first); err != nil {
+		return nil, err
+	}
+	l.aside, _ = newDataSync() // else a thread waits
+	return l, nil
 }
 
 // follow turns to the segment that begins with the entry first.
@@ -71,6 +84,7 @@ func (l *aheadLog) follow(first uint64) (err error) {
 
 // Write implements logFile.
 func (l *aheadLog) Write(index uint64, data []byte) error {
+	l.usual += (len(data) - l.usual) / 8
 	end := l.end + entryLength(data)
 	over := l.end > l.segmentBytes // tidwall/wal begins a segment before the entry
 	if !over && !l.full && end > l.size {
@@ -124,11 +138,10 @@ func (l *aheadLog) grow(end int64) error {
 // Sync implements logFile. The length of a file that has grown is synced with it; only
 // its times are not.
 func (l *aheadLog) Sync() error {
-	for {
-		if err := syscall.Fdatasync(int(l.file.Fd())); err != syscall.EINTR {
-			return os.NewSyscallError("fdatasync", err)
-		}
+	if l.aside != nil && l.usual >= busyFrom {
+		return l.aside.sync(l.file.Fd())
 	}
+	return fdatasync(l.file.Fd())
 }
 
 // Segment implements logFile.
@@ -136,5 +149,9 @@ func (l *aheadLog) Segment() uint64 { return l.first }
 
 // Close implements logFile.
 func (l *aheadLog) Close() error {
-	return errors.Join(l.Log.Close(), l.file.Truncate(l.end), l.file.Close())
+	err := errors.Join(l.Log.Close(), l.file.Truncate(l.end), l.file.Close())
+	if l.aside != nil {
+		err = errors.Join(err, l.aside.close())
+	}
+	return err
 }
