@@ -113,9 +113,9 @@ func (t *phaseTimer) watch(conn net.Conn) *timedConn {
 
 // timedConn is a connection in a phase.
 type timedConn struct {
-	net.Conn
-	timer *phaseTimer
-	state atomic.Uint64 // the phase in the low bits, above them the tick when it began
+	net.Conn // replaced under timer.mu, by who owns it
+	timer    *phaseTimer
+	state    atomic.Uint64 // the phase in the low bits, above them the tick when it began
 
 	pending *request // what waits for its outcome on an event loop; of who owns the connection there
 }
@@ -132,12 +132,22 @@ func (c *timedConn) enter(p phase) {
 // interrupt makes the read or write under way fail with a timeout, to which
 // fasthttp answers and closes, as it does to a deadline of its own.
 func (c *timedConn) interrupt(p phase) {
+	c.timer.mu.Lock()
+	conn := c.Conn
+	c.timer.mu.Unlock()
 	past := time.Unix(1, 0)
 	if p == phaseWriting {
-		_ = c.SetWriteDeadline(past)
+		_ = conn.SetWriteDeadline(past)
 		return
 	}
-	_ = c.SetReadDeadline(past)
+	_ = conn.SetReadDeadline(past)
+}
+
+// replace puts conn in the place of the connection that c was.
+func (c *timedConn) replace(conn net.Conn) {
+	c.timer.mu.Lock()
+	c.Conn = conn
+	c.timer.mu.Unlock()
 }
 
 func (c *timedConn) Close() error {

@@ -162,7 +162,7 @@ func (s *Server) events(r *request) error {
 					_ = c.Close()
 					return
 				}
-				c.Conn = conn
+				c.replace(conn)
 			}
 			if tcp, ok := c.Conn.(*net.TCPConn); ok {
 				_ = tcp.SetWriteBuffer(streamBuffer)

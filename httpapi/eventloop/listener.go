@@ -222,13 +222,15 @@ func (l *Listener) welcome(conn *net.TCPConn, lp *loop) {
 		return
 	}
 	c.outer = l.handler.Opened(c)
+	c.state.Store(idle) // from now on the loop's, which an edge tells that the socket is ready
 	if err := lp.add(c); err != nil {
 		l.log.Warn("can't watch a connection; it is closed", slog.Any("error", err))
 		_ = c.outer.Close()
 		return
 	}
-	c.drained = true // if not, there was an edge
-	c.advance()
+	if l.closing.Load() { // and Close may not have seen it
+		c.poke()
+	}
 }
 
 // duplicate returns another descriptor of a connection's socket.
