@@ -55,8 +55,9 @@ const (
 	again        // and there was an edge meanwhile
 )
 
-// poke looks at a connection of which something has changed. Any goroutine may call it.
-func (c *Conn) poke() {
+// poke looks at a connection of which something has changed. Any goroutine may call it,
+// and a loop in its turn; the others have none.
+func (c *Conn) poke(t *turn) {
 	for {
 		switch c.state.Load() {
 		case idle:
@@ -65,7 +66,7 @@ func (c *Conn) poke() {
 				if c.blocked {
 					c.wake <- struct{}{}
 				} else {
-					c.advance()
+					c.advance(t)
 				}
 				return
 			}
@@ -98,9 +99,9 @@ type workspace struct {
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
-// advance serves what comes until the connection waits, is handed on, or has ended.
-// The caller owns it, and no more afterwards.
-func (c *Conn) advance() {
+// advance serves what comes until the connection waits, is handed on, or has ended, or
+// its response leaves at the end of the turn. The caller owns it, and no more afterwards.
+func (c *Conn) advance(t *turn) {
 	w := workspaces.Get().(*workspace)
 	defer workspaces.Put(w)
 	l := c.loop.listener
@@ -119,7 +120,7 @@ func (c *Conn) advance() {
 				continue
 			}
 			if reads++; reads > readsAtOnce { // the others of this loop come first
-				go c.advance()
+				go c.advance(nil)
 				return
 			}
 			if c.failed == nil {
@@ -134,9 +135,18 @@ func (c *Conn) advance() {
 				return
 			}
 		}
-		taken, response, verdict := l.handler.Message(c, in, w.out[:0])
-		w.out = response
+		out := w.out[:0]
+		if t != nil {
+			out = t.out
+		}
+		taken, response, verdict := l.handler.Message(c, in, out)
 		c.keep(in[taken:])
+		if t == nil {
+			w.out = response
+		} else if verdict == Answered {
+			t.add(c, response)
+			return
+		}
 		switch verdict {
 		case Passed:
 			c.handOn()
@@ -179,7 +189,7 @@ func (c *Conn) respond() {
 	sent := c.sendOrWait(w.out)
 	workspaces.Put(w)
 	if sent {
-		c.advance()
+		c.advance(nil)
 	}
 }
 
@@ -204,7 +214,7 @@ func (c *Conn) sendOrWait(b []byte) bool {
 		if _, err := c.Write(rest); err != nil {
 			c.unsent(err)
 		} else if c.sent() {
-			c.advance()
+			c.advance(nil)
 		}
 	}()
 	return false
@@ -294,7 +304,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 			return n, nil
 		}
 		if c.loop.listener.handler.Between(c) {
-			c.advance()
+			c.advance(nil)
 			<-c.resume
 			continue
 		}
@@ -399,7 +409,7 @@ func (c *Conn) Close() error {
 	l := c.loop.listener
 	l.open.Add(-1)
 	l.group.Done()
-	c.poke() // who waits is told
+	c.poke(nil) // who waits is told
 	return err
 }
 
@@ -461,7 +471,7 @@ func (c *Conn) setDeadline(end *atomic.Bool, t time.Time) error {
 	}
 	end.Store(!t.IsZero())
 	if !t.IsZero() {
-		c.poke()
+		c.poke(nil)
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func (l *Listener) Close() error {
 	l.mu.Unlock()
 	for _, lp := range l.loops {
 		for _, c := range lp.all() {
-			c.poke()
+			c.poke(nil)
 		}
 	}
 	return err
@@ -229,7 +229,7 @@ func (l *Listener) welcome(conn *net.TCPConn, lp *loop) {
 		return
 	}
 	if l.closing.Load() { // and Close may not have seen it
-		c.poke()
+		c.poke(nil)
 	}
 }
 

@@ -42,6 +42,7 @@ func (lp *loop) run() {
 	}
 	events := make([]unix.EpollEvent, eventsAtOnce)
 	conns := make([]*Conn, eventsAtOnce)
+	var t turn
 	n := 0
 	wait := func(fd uintptr) bool {
 		n = epollWait(fd, events)
@@ -63,11 +64,45 @@ func (lp *loop) run() {
 			if events[i].Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 				c.ending.Store(true)
 			}
-			c.poke()
+			c.poke(&t)
 			conns[i] = nil
 		}
+		t.end()
 		runtime.Gosched()
 	}
+}
+
+// turn holds the responses of the messages that a loop has come to, until it has come to
+// all. Then they leave one right after the other: a client that has several connections
+// is woken once, and finds them all.
+type turn struct {
+	out   []byte
+	conns []*Conn
+	ends  []int // in out
+}
+
+// add takes over a connection whose response, the last of out, is to leave.
+func (t *turn) add(c *Conn, out []byte) {
+	t.out = out
+	t.conns, t.ends = append(t.conns, c), append(t.ends, len(out))
+	if len(out) > turnBytes {
+		t.end()
+	}
+}
+
+// turnBytes is when responses leave before the end of the turn.
+const turnBytes = 64 << 10
+
+// end has the responses leave.
+func (t *turn) end() {
+	begin := 0
+	for i, c := range t.conns {
+		if c.sendOrWait(t.out[begin:t.ends[i]]) {
+			c.advance(nil)
+		}
+		begin, t.conns[i] = t.ends[i], nil
+	}
+	t.out, t.conns, t.ends = t.out[:0], t.conns[:0], t.ends[:0]
 }
 
 func (lp *loop) add(c *Conn) error {
