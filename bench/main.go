@@ -40,9 +40,9 @@ func main() {
 			continue
 		}
 		if c.name != "peer" {
-			// The threads that generate load wait in system calls. Where nobody could run
-			// instead of them, Go's monitor is up every 20 µs to see whether somebody can:
-			// a tenth of the machine.
+			// A thread that waits in a system call keeps its place among GOMAXPROCS until
+			// the runtime's monitor takes it away. With none to spare that looks for such
+			// threads every 20 µs, which took a tenth of the machine.
 			runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 		}
 		switch err := c.run(args); {

@@ -109,6 +109,9 @@ func TestLogGrowsAheadOfItsEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if log.aside.event.request != 0 {
+		t.Errorf("a sync of entries of %d bytes was left to the kernel", log.usual)
+	}
 	entries, zeros := entriesOf(t, segmentsIn(t, dir)[0])
 	if len(entries) != 2000 || zeros == 0 || zeros >= growth || log.size%growth != 0 {
 		t.Errorf("%d entries, %d zeros, %d bytes in all", len(entries), zeros, log.size)

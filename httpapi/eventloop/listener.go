@@ -222,14 +222,10 @@ func (l *Listener) welcome(conn *net.TCPConn, lp *loop) {
 		return
 	}
 	c.outer = l.handler.Opened(c)
-	c.state.Store(idle) // from now on the loop's, which an edge tells that the socket is ready
+	c.state.Store(idle) // from now on the loop's: the first edge, that it can be written to, comes at once
 	if err := lp.add(c); err != nil {
 		l.log.Warn("can't watch a connection; it is closed", slog.Any("error", err))
 		_ = c.outer.Close()
-		return
-	}
-	if l.closing.Load() { // and Close may not have seen it
-		c.poke(nil)
 	}
 }
 

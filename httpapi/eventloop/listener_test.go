@@ -68,6 +68,22 @@ func TestCloseEndsWhatWaitsAndAnswersWhatIsPending(t *testing.T) {
 }
 
 // TestCloseLeavesWhatAcceptHasReturned to whom it was returned to.
+// TestCloseEndsWhatIsJustBeingAccepted closes between the accepting of a connection and its
+// coming to a loop, where Close can't see it.
+func TestCloseEndsWhatIsJustBeingAccepted(t *testing.T) {
+	s := start(t, func(_ *Config, e *echo) { e.opened = make(chan *peer) })
+	client := s.dial(t)
+	until(t, "it is accepted", func() bool { return s.Open() == 1 })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.echo.opened
+	client.ends("")
+	if err := s.Wait(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCloseLeavesWhatAcceptHasReturned(t *testing.T) {
 	s := start(t)
 	c := s.dial(t)
