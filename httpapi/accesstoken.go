@@ -6,8 +6,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/aitbc/exchange/actors/accesstoken"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/httpapi/accesstoken"
 )
 
 const maxAudience = 255 // characters

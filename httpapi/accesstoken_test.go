@@ -11,7 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/aitbc/exchange/actors/accesstoken"
+	"github.com/aitbc/exchange/httpapi/accesstoken"
 )
 
 // accessTokens issues tokens for one service.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/aitbc/exchange/actors"
-	"github.com/aitbc/exchange/actors/exchangetest"
+	"github.com/aitbc/exchange/httpapi/walletproof/walletprooftest"
 )
 
 const (
@@ -230,7 +230,7 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 		}
 	}
 	signed := startAPI(t, signedLogins(t, nil))
-	visit("POST /api/auth/nonce", signed.call("POST", "/api/auth/nonce", `{"wallet_address":"`+exchangetest.NewWallet(t, "contract").Address+`"}`), 200,
+	visit("POST /api/auth/nonce", signed.call("POST", "/api/auth/nonce", `{"wallet_address":"`+walletprooftest.NewWallet(t, "contract").Address+`"}`), 200,
 		"wallet_address nonce message expires_at")
 
 	issuing := startAPI(t, accessTokens(t))

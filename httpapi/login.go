@@ -9,7 +9,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
-	"github.com/aitbc/exchange/actors/walletproof"
+	"github.com/aitbc/exchange/httpapi/walletproof"
 )
 
 // Limits of what comes with a signed login, in characters.

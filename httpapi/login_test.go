@@ -15,7 +15,8 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
 	"github.com/aitbc/exchange/actors/exchangetest"
-	"github.com/aitbc/exchange/actors/walletproof"
+	"github.com/aitbc/exchange/httpapi/walletproof"
+	"github.com/aitbc/exchange/httpapi/walletproof/walletprooftest"
 )
 
 // signedLogins asks for signatures. now may be nil for the clock.
@@ -35,7 +36,7 @@ func signedLogins(t testing.TB, now func() time.Time) func(*apiConfig) {
 }
 
 // challenge asks for what w has to sign.
-func (a *api) challenge(w exchangetest.Wallet, headers ...string) (nonce, message string) {
+func (a *api) challenge(w walletprooftest.Wallet, headers ...string) (nonce, message string) {
 	a.t.Helper()
 	r := a.call("POST", "/api/auth/nonce", `{"wallet_address":"`+w.Address+`"}`, headers...).is(200)
 	return r.text("nonce"), r.text("message")
@@ -51,7 +52,7 @@ func loginBody(members ...string) string {
 }
 
 // loginSigned is login with a signature.
-func (a *api) loginSigned(w exchangetest.Wallet) client {
+func (a *api) loginSigned(w walletprooftest.Wallet) client {
 	a.t.Helper()
 	nonce, message := a.challenge(w)
 	r := a.call("POST", "/api/users/login", loginBody("wallet_address", w.Address, "nonce", nonce, "signature", w.Sign(message))).is(200)
@@ -62,7 +63,7 @@ func TestASignedLoginIsTheWalletsOwnersAlone(t *testing.T) {
 	clock := &testClock{now: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)}
 	log := &exchangetest.Buffer{}
 	a := startAPI(t, signedLogins(t, clock.Now), func(c *apiConfig) { c.http.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
-	owner, thief := exchangetest.NewWallet(t, "owner"), exchangetest.NewWallet(t, "thief")
+	owner, thief := walletprooftest.NewWallet(t, "owner"), walletprooftest.NewWallet(t, "thief")
 	u := a.loginSigned(owner)
 	u.as("GET", "/api/users/me", "").is(200)
 	if again := a.loginSigned(owner); again.id != u.id {
@@ -136,7 +137,7 @@ func TestASignedLoginIsTheWalletsOwnersAlone(t *testing.T) {
 
 func TestASignedLoginSaysWhatItWants(t *testing.T) {
 	a := startAPI(t, signedLogins(t, nil))
-	owner := exchangetest.NewWallet(t, "owner")
+	owner := walletprooftest.NewWallet(t, "owner")
 	r := a.call("POST", "/api/users/login", loginBody("wallet_address", owner.Address))
 	r.refused(401, "signature_required", "")
 	if !strings.Contains(r.body, "/api/auth/nonce") {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/aitbc/exchange/actors"
-	"github.com/aitbc/exchange/actors/exchangetest"
 	"github.com/aitbc/exchange/httpapi/throttle"
+	"github.com/aitbc/exchange/httpapi/walletproof/walletprooftest"
 )
 
 // slow lets n requests through, and no more while a test runs.
@@ -155,7 +155,7 @@ func TestGuessesAreLimitedAndLockNobodyOut(t *testing.T) {
 	l := startLive(t, t.TempDir(), func(c *Config, _ *actors.Config) {
 		c.Logins, c.Limits = signed.http.Logins, Limits{Login: slow("login", 4), Proxies: proxies}
 	})
-	owner := exchangetest.NewWallet(t, "owner")
+	owner := walletprooftest.NewWallet(t, "owner")
 	guess := loginBody("wallet_address", owner.Address, "nonce", strings.Repeat("0", 48), "signature", "0x00")
 	for i, want := range []int{401, 401, 401, 401, 429, 429} {
 		if status, _ := l.from("192.0.2.1", "POST", "/api/users/login", "", guess); status != want {

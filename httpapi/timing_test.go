@@ -14,7 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
-	"github.com/aitbc/exchange/actors/exchangetest"
+	"github.com/aitbc/exchange/httpapi/walletproof/walletprooftest"
 )
 
 // The race detector makes a signature's check 30 times slower, so this runs in the pass
@@ -100,7 +100,7 @@ func spin(d time.Duration) {
 // disk. Each comparison is also made with 200 µs added to one side, which it has to find.
 func TestTheTimeOfAnAnswerDoesNotTellWhoExists(t *testing.T) {
 	a := startAPI(t, signedLogins(t, nil))
-	thief := exchangetest.NewWallet(t, "thief")
+	thief := walletprooftest.NewWallet(t, "thief")
 	const wallets = 8 // of each side, as the time of a signature depends on its numbers
 	var nonces, logins, tokens [2][]*fasthttp.RequestCtx
 	request := func(method, path, token, body string) *fasthttp.RequestCtx {
@@ -109,7 +109,7 @@ func TestTheTimeOfAnAnswerDoesNotTellWhoExists(t *testing.T) {
 		return ctx
 	}
 	for i := range 2 * wallets {
-		side, w := i%2, exchangetest.NewWallet(t, fmt.Sprint("timed ", i))
+		side, w := i%2, walletprooftest.NewWallet(t, fmt.Sprint("timed ", i))
 		raw := make([]byte, actors.TokenLength/4*3)
 		for i := range raw {
 			raw[i] = byte(rand.Uint32())

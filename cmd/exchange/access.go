@@ -15,12 +15,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aitbc/exchange/actors/accesstoken"
 	"github.com/aitbc/exchange/actors/bitcoin"
-	"github.com/aitbc/exchange/actors/walletproof"
 	"github.com/aitbc/exchange/httpapi"
+	"github.com/aitbc/exchange/httpapi/accesstoken"
 	"github.com/aitbc/exchange/httpapi/certificate"
 	"github.com/aitbc/exchange/httpapi/throttle"
+	"github.com/aitbc/exchange/httpapi/walletproof"
 )
 
 // statement is what a wallet shows of what is signed.

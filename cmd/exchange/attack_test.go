@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aitbc/exchange/actors/exchangetest"
+	"github.com/aitbc/exchange/httpapi/walletproof/walletprooftest"
 )
 
 // The attack suite runs against the binary, as a stranger on the network would. The
@@ -151,7 +151,7 @@ func (u *target) fill(route, body string) (method, path, filled string) {
 }
 
 // newTarget makes a user with a balance, a payment and a second session.
-func (s *service) newTarget(w exchangetest.Wallet) target {
+func (s *service) newTarget(w walletprooftest.Wallet) target {
 	s.t.Helper()
 	u := target{wallet: w.Address}
 	u.id, u.token = s.loginSigned(w)
@@ -182,13 +182,13 @@ func TestEveryRouteAnswersEverybodyAsTheTableSays(t *testing.T) {
 		"--access-token-key-file", filepath.Join(dir, "tokens.json"), "--access-token-audiences", "https://pool.example"}
 
 	// A session that lasts a second has expired when the service comes back.
-	ownerWallet := exchangetest.NewWallet(t, "victim")
+	ownerWallet := walletprooftest.NewWallet(t, "victim")
 	s := startService(t, data, append(options, "--session-lifetime", "1s")...)
 	_, expired := s.loginSigned(ownerWallet)
 	s.stop()
 	s = startService(t, data, options...)
 
-	victim, curious, frozen := s.newTarget(ownerWallet), s.newTarget(exchangetest.NewWallet(t, "curious")), s.newTarget(exchangetest.NewWallet(t, "frozen"))
+	victim, curious, frozen := s.newTarget(ownerWallet), s.newTarget(walletprooftest.NewWallet(t, "curious")), s.newTarget(walletprooftest.NewWallet(t, "frozen"))
 	frozen.session, frozen.address = "0000000000000000", "1"
 	victim.address = s.mustCall(201, "POST", "/api/users/me/addresses", `{"label":"mine","address":"aitbc_mine"}`, "X-Session-Token", victim.token).decode(t)["id"].(string)
 	_, ended := s.loginSigned(ownerWallet)

@@ -13,8 +13,8 @@ import (
 
 	"github.com/chromedp/cdproto/webauthn"
 
-	"github.com/aitbc/exchange/actors/exchangetest"
 	"github.com/aitbc/exchange/actors/secondfactor/factortest"
+	"github.com/aitbc/exchange/httpapi/walletproof/walletprooftest"
 )
 
 // enrolApp enrols an authenticator app by the code of the step before this one, so that
@@ -46,7 +46,7 @@ func TestASecondFactorFromEnrolmentToWithdrawal(t *testing.T) {
 	options := []string{"--demo", "--auth", "signed", "--second-factor", "required", "--log-level", "debug"}
 	t.Setenv("EXCHANGE_OPERATOR_KEY", "anna:admin:key-of-anna-0123456789")
 	s := startService(t, data, options...)
-	w := exchangetest.NewWallet(t, "with a second factor")
+	w := walletprooftest.NewWallet(t, "with a second factor")
 	id, token := s.loginSigned(w)
 	s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":100}`, "X-Session-Token", token)
 	if body := s.withdraw(403, id, token).body; !strings.Contains(body, "urn:aitbc:problem:second_factor_enrolment_required") {

@@ -10,11 +10,11 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/aitbc/exchange/actors/exchangetest"
+	"github.com/aitbc/exchange/httpapi/walletproof/walletprooftest"
 )
 
 // loginSigned returns the user's id and a new token, by the wallet's signature.
-func (s *service) loginSigned(w exchangetest.Wallet) (id, token string) {
+func (s *service) loginSigned(w walletprooftest.Wallet) (id, token string) {
 	s.t.Helper()
 	challenge := s.mustCall(200, "POST", "/api/auth/nonce", fmt.Sprintf(`{"wallet_address":%q}`, w.Address)).decode(s.t)
 	body := fmt.Sprintf(`{"wallet_address":%q,"nonce":%q,"signature":%q}`, w.Address, challenge["nonce"], w.Sign(challenge["message"].(string)))
@@ -24,7 +24,7 @@ func (s *service) loginSigned(w exchangetest.Wallet) (id, token string) {
 
 func TestALoginIsSignedWhereverThisIsNoDemo(t *testing.T) {
 	s := startService(t, t.TempDir(), "--demo=false")
-	w := exchangetest.NewWallet(t, "of a real exchange")
+	w := walletprooftest.NewWallet(t, "of a real exchange")
 	s.mustCall(401, "POST", "/api/users/login", fmt.Sprintf(`{"wallet_address":%q}`, w.Address))
 	id, token := s.loginSigned(w)
 	s.mustCall(200, "GET", "/api/users/"+id+"/balance", "", "X-Session-Token", token)
@@ -49,7 +49,7 @@ func TestTheKeysOfAccessTokensSurviveARestart(t *testing.T) {
 
 // injectWallet gives the page an EIP-1193 provider, as a wallet's extension would.
 // What it is asked to sign waits in window.asked for the test, which has the key.
-func (p *page) injectWallet(w exchangetest.Wallet) {
+func (p *page) injectWallet(w walletprooftest.Wallet) {
 	p.t.Helper()
 	eval[chromedp.Void](p, fmt.Sprintf(`(() => {
 		window.ethereum = { isMetaMask: true, request: async ({ method, params }) => {
@@ -84,7 +84,7 @@ func TestAWalletSignsInTheBrowser(t *testing.T) {
 	p.click("#connect")
 	p.waitText("#connect-error", "no wallet in this browser") // a demo wallet could not sign
 
-	w := exchangetest.NewWallet(t, "in the browser")
+	w := walletprooftest.NewWallet(t, "in the browser")
 	p.injectWallet(w)
 	connect := func() {
 		p.click("#connect")
@@ -105,7 +105,7 @@ func TestAWalletSignsInTheBrowser(t *testing.T) {
 	p.waitText("#connect-error", "said no")
 
 	connect()
-	p.answer("resolve(" + quote(exchangetest.NewWallet(t, "another").Sign(p.asked())) + ");")
+	p.answer("resolve(" + quote(walletprooftest.NewWallet(t, "another").Sign(p.asked())) + ");")
 	p.waitText("#connect-error", "does not prove")
 
 	connect()

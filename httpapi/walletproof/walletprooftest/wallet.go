@@ -1,4 +1,4 @@
-package exchangetest
+package walletprooftest
 
 import (
 	"crypto/sha256"
@@ -10,7 +10,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 	"golang.org/x/crypto/sha3"
 
-	"github.com/aitbc/exchange/actors/walletproof"
+	"github.com/aitbc/exchange/httpapi/walletproof"
 )
 
 // Wallet is an Ethereum wallet.
