@@ -23,7 +23,12 @@ func (s *Server) page(r *request) error {
 	return r.page(assets().at("app/index.html"), pagePolicy)
 }
 
+// operatorPage answers with the operators' page, or where there are none, with how to
+// become one.
 func (s *Server) operatorPage(r *request) error {
+	if len(s.cfg.Keys) == 0 {
+		return r.page(assets().at("app/operator-none.html"), pagePolicy)
+	}
 	return r.page(assets().at("app/operator.html"), pagePolicy)
 }
 

@@ -97,6 +97,23 @@ func TestNothingSeriousIsWrongForAssistiveTechnology(t *testing.T) {
 	}
 }
 
+func TestTheOperatorPageSaysHowToBecomeOneWhereThereIsNoKey(t *testing.T) {
+	t.Setenv(operatorKeyVariable, "")
+	s := startService(t, t.TempDir())
+	for _, v := range []view{desktop, {width: 360, height: 740, mobile: true, dark: true}} {
+		p := openPage(t, s, "/operator", v)
+		p.waitText("main", "EXCHANGE_OPERATOR_KEY=")
+		if eval[bool](p, `document.querySelector("input") !== null`) {
+			t.Error("a key is asked for that nobody can have")
+		}
+		if width := eval[float64](p, `document.documentElement.scrollWidth`); width > float64(v.width) {
+			t.Errorf("the page is %.0f of %d pixels wide", width, v.width)
+		}
+		p.checkAccess("operator, without keys")
+		p.shoot(fmt.Sprintf("operator-none-%d", v.width))
+	}
+}
+
 func TestTheOperatorSettlesAndSuspendsInTheBrowser(t *testing.T) {
 	t.Setenv(operatorKeyVariable, operatorKey)
 	s := startService(t, t.TempDir())
