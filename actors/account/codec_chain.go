@@ -5,31 +5,6 @@ import (
 	"fmt"
 )
 
-// newChainEvent is newEvent for the kinds from 56 to 64.
-func newChainEvent(k kind) Event {
-	switch k {
-	case kindPaymentAddressed:
-		return new(PaymentAddressed)
-	case kindOutputSeen:
-		return new(OutputSeen)
-	case kindOutputConfirmed:
-		return new(OutputConfirmed)
-	case kindOutputRemoved:
-		return new(OutputRemoved)
-	case kindPaymentCredited:
-		return new(PaymentCredited)
-	case kindRefundQueued:
-		return new(RefundQueued)
-	case kindCreditReversed:
-		return new(CreditReversed)
-	case kindFreezeLifted:
-		return new(FreezeLifted)
-	case kindChainAdvanced:
-		return new(ChainAdvanced)
-	}
-	return nil
-}
-
 // PaymentAddressed is PaymentCreated with an address derived from the exchange's
 // extended public key. No two have the same Index.
 type PaymentAddressed struct {

@@ -5,33 +5,6 @@ import (
 	"fmt"
 )
 
-// newFactorEvent is newEvent for the kinds from 17 to 29.
-func newFactorEvent(k kind) Event {
-	switch k {
-	case kindTOTPEnrolled:
-		return new(TOTPEnrolled)
-	case kindTOTPUsed:
-		return new(TOTPUsed)
-	case kindTOTPRemoved:
-		return new(TOTPRemoved)
-	case kindPasskeyAdded:
-		return new(PasskeyAdded)
-	case kindPasskeyUsed:
-		return new(PasskeyUsed)
-	case kindPasskeyRemoved:
-		return new(PasskeyRemoved)
-	case kindRecoveryCodesSet:
-		return new(RecoveryCodesSet)
-	case kindRecoveryCodeUsed:
-		return new(RecoveryCodeUsed)
-	case kindSessionRotated:
-		return new(SessionRotated)
-	case kindFactorsReset:
-		return new(FactorsReset)
-	}
-	return nil
-}
-
 // TOTPEnrolled sets the authenticator app. Secret is sealed.
 type TOTPEnrolled struct {
 	Secret []byte

@@ -5,31 +5,6 @@ import (
 	"fmt"
 )
 
-// newPayoutEvent is newEvent for what is paid out and sent back.
-func newPayoutEvent(k kind) Event {
-	switch k {
-	case kindPayoutExported:
-		return new(PayoutExported)
-	case kindPayoutSigned:
-		return new(PayoutSigned)
-	case kindPayoutMined:
-		return new(PayoutMined)
-	case kindPayoutUnmined:
-		return new(PayoutUnmined)
-	case kindPayoutConfirmed:
-		return new(PayoutConfirmed)
-	case kindPayoutCancelled:
-		return new(PayoutCancelled)
-	case kindSaleClaimed:
-		return new(SaleClaimed)
-	case kindSaleFreed:
-		return new(SaleFreed)
-	case kindRefundSettled:
-		return new(RefundSettled)
-	}
-	return nil
-}
-
 // PayoutExported hands out a payout for its signatures. Its Unsigned holds the
 // transaction; nothing that comes later is set.
 type PayoutExported struct{ Payout Payout }

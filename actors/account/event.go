@@ -43,7 +43,8 @@ func ParseStatus(s string) (Status, bool) {
 // Event is something that happened to one account. Everything that Apply needs
 // is in it. The set is closed: the types of this package, as pointers.
 type Event interface {
-	// kind is the event's number in the log; a number is never used again.
+	// kind is the event's number in the log; a number is never used again. kinds.go
+	// has the table of them.
 	kind() kind
 	// append and read are the event's binary form, see codec.go.
 	append(dst []byte) []byte
@@ -125,57 +126,6 @@ const (
 
 	numKinds = 80
 )
-
-// newEvent returns an empty event of kind k, or nil if there is no such kind.
-func newEvent(k kind) Event {
-	switch k {
-	case kindCreated:
-		return new(Created)
-	case kindLoggedIn:
-		return new(LoggedIn)
-	case kindLoggedOut:
-		return new(LoggedOut)
-	case kindProfileChanged:
-		return new(ProfileChanged)
-	case kindStatusChanged:
-		return new(StatusChanged)
-	case kindDeposited:
-		return new(Deposited)
-	case kindWithdrawalRequested:
-		return new(WithdrawalRequested)
-	case kindSaleRequested:
-		return new(SaleRequested)
-	case kindPaymentCreated:
-		return new(PaymentCreated)
-	case kindTxCompleted:
-		return new(TxCompleted)
-	case kindTxFailed:
-		return new(TxFailed)
-	case kindCredited:
-		return new(Credited)
-	case kindDebited:
-		return new(Debited)
-	case kindKeyUsed:
-		return new(KeyUsed)
-	case kindOtherSessionsEnded:
-		return new(OtherSessionsEnded)
-	case kindSessionUsed:
-		return new(SessionUsed)
-	}
-	if e := newFactorEvent(k); e != nil {
-		return e
-	}
-	if e := newSafetyEvent(k); e != nil {
-		return e
-	}
-	if e := newNoticeEvent(k); e != nil {
-		return e
-	}
-	if e := newPayoutEvent(k); e != nil {
-		return e
-	}
-	return newChainEvent(k)
-}
 
 // Created opens the account. It is the first event of its user, and only that.
 type Created struct {

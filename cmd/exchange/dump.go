@@ -95,7 +95,7 @@ func (d *dumper) events(dir string, stderr io.Writer) error {
 		for i, event := range record.Events {
 			line := object{
 				{"frame", p.Frame}, {"record", p.Record}, {"index", i}, {"user_id", record.User},
-				{"seq", record.Seq}, {"at", record.At}, {"event", snake(reflect.TypeOf(event).Elem().Name())},
+				{"seq", record.Seq}, {"at", record.At}, {"event", snake(account.EventName(event))},
 			}
 			if err := d.line(append(line, fields(event)...)); err != nil {
 				return err
