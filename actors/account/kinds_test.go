@@ -1,7 +1,9 @@
 package account
 
 import (
+	"encoding"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"testing"
 )
@@ -53,5 +55,36 @@ func TestEveryKindOfEventHasANameAConstructorAndGoldenData(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "record_v1", "*.golden"))
 	if err != nil || len(files) != len(goldens()) {
 		t.Errorf("%v, %d golden files of records, want %d; go test ./actors/account -run Version -update writes those that are missing", err, len(files), len(goldens()))
+	}
+}
+
+// untagged returns the fields of a struct type, and of those in it, that have no json tag.
+func untagged(t reflect.Type, path string) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return nil
+	}
+	var found []string
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if field.Tag.Get("json") == "" {
+			found = append(found, path+"."+field.Name)
+		}
+		found = append(found, untagged(field.Type, path+"."+field.Name)...)
+	}
+	return found
+}
+
+func TestEveryFieldThatIsDumpedIsNamedByATag(t *testing.T) {
+	var found []string
+	for i := range kinds {
+		if event := newEvent(kind(i)); event != nil {
+			found = append(found, untagged(reflect.TypeOf(event), EventName(event))...)
+		}
+	}
+	for _, path := range append(found, untagged(reflect.TypeFor[Transaction](), "Transaction")...) {
+		t.Errorf(`%s has no json tag: exchange dump prints the field by that name, such as json:"expires_at", whatever it is called in Go`, path)
 	}
 }
