@@ -18,7 +18,8 @@ func TestEveryKindOfEventHasANameAConstructorAndGoldenData(t *testing.T) {
 	for i := range kinds {
 		k, name := kind(i), kinds[i].name
 		if (name == "") != (kinds[i].make == nil) {
-			t.Errorf("kind %d: a line of the table in kinds.go takes a name and a constructor; this one has the name %q, and a constructor: %t", k, name, kinds[i].make != nil)
+			t.Errorf("kind %d: a line of the table in kinds.go takes a name and a constructor; this one has the name %q, and a constructor: %t",
+				k, name, kinds[i].make != nil)
 		}
 		if name == "" || kinds[i].make == nil {
 			continue
@@ -35,8 +36,9 @@ func TestEveryKindOfEventHasANameAConstructorAndGoldenData(t *testing.T) {
 			t.Errorf("kind %d, %s, makes a %T of kind %d with the name %s", k, name, event, event.kind(), EventName(event))
 		}
 		if !golden[k] {
-			t.Errorf("%s has no golden data: add one to goldenEvents in golden_test.go, then write its record with go test ./actors/account -run Version -update, "+
-				"and what dump and repair print of it with go test ./cmd/exchange -run Golden -update", name)
+			t.Errorf("%s has no golden data: add one to goldenEvents in golden_test.go, then write its record with "+
+				"go test ./actors/account -run Version -update, and what dump and repair print of it with "+
+				"go test ./cmd/exchange -run Golden -update", name)
 		}
 		if genEvents[k] == nil {
 			t.Errorf("%s has no generator: add one to genEvents in generators_test.go", name)
@@ -54,7 +56,8 @@ func TestEveryKindOfEventHasANameAConstructorAndGoldenData(t *testing.T) {
 	}
 	files, err := filepath.Glob(filepath.Join("testdata", "record_v1", "*.golden"))
 	if err != nil || len(files) != len(goldens()) {
-		t.Errorf("%v, %d golden files of records, want %d; go test ./actors/account -run Version -update writes those that are missing", err, len(files), len(goldens()))
+		t.Errorf("%v, %d golden files of records, want %d; go test ./actors/account -run Version -update writes those that are missing",
+			err, len(files), len(goldens()))
 	}
 }
 
@@ -85,6 +88,6 @@ func TestEveryFieldThatIsDumpedIsNamedByATag(t *testing.T) {
 		}
 	}
 	for _, path := range append(found, untagged(reflect.TypeFor[Transaction](), "Transaction")...) {
-		t.Errorf(`%s has no json tag: exchange dump prints the field by that name, such as json:"expires_at", whatever it is called in Go`, path)
+		t.Errorf("%s has no json tag, such as `json:\"expires_at\"`: the name that exchange dump prints, whatever Go calls the field", path)
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/hex"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -46,8 +45,8 @@ func checkGolden(t *testing.T, name, got string) {
 			if i < len(want) {
 				expected = want[i]
 			}
-			t.Fatalf("%s, line %d is\n%s, want\n%s\nWhere that is meant, and whoever reads it knows of it, write the file anew: go test ./cmd/exchange -run Golden -update",
-				path, i+1, line, expected)
+			t.Fatalf("%s, line %d is\n%s, want\n%s\nWhere that is meant, and whoever reads it knows of it, write the file anew: "+
+				"go test ./cmd/exchange -run Golden -update", path, i+1, line, expected)
 		}
 	}
 	t.Fatalf("%s has %d lines more", path, len(want)-strings.Count(got, "\n")-1)
@@ -198,77 +197,72 @@ func TestTheAuditLogIsDumpedAndRepairedAsInTheGoldenFiles(t *testing.T) {
 
 var fixtureStart = account.TimeOf(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC))
 
-// life decides one command after another for one account, a second apart, and returns
-// the records.
-func life(t *testing.T, id account.UserID, commands ...account.Command) [][]byte {
-	t.Helper()
-	a, now := account.New(id), fixtureStart
+// life returns the records of one account: an event each, a second apart.
+func life(id account.UserID, events ...account.Event) [][]byte {
 	var records [][]byte
-	for i, c := range commands {
-		d, err := a.Decide(c, nil, now)
-		if err != nil {
-			t.Fatalf("command %d, %T: %v", i, c, err)
-		}
-		if len(d.Record.Events) == 0 {
-			t.Fatalf("command %d, %T, does nothing", i, c)
-		}
-		if err := a.Apply(&d.Record); err != nil {
-			t.Fatal(err)
-		}
-		records = append(records, d.Record.Append(nil))
-		now = now.Add(time.Second)
+	for i, event := range events {
+		at := fixtureStart.Add(time.Duration(i) * time.Second)
+		record := account.Record{User: id, Seq: uint64(i) + 1, At: at, Events: []account.Event{event}}
+		records = append(records, record.Append(nil))
 	}
 	return records
 }
 
 // lives are accounts with a transaction of each type, settled in each way, and with
-// everything that a detail of one may hold.
-func lives(t *testing.T) [][]byte {
-	session := account.Hash{1}
+// everything that a detail of one may hold. They are made of events, which mean the same
+// for ever: what a command does may change.
+func lives() [][]byte {
+	const unit = account.Unit
+	session, expires := account.Hash{1}, fixtureStart.Add(24*time.Hour)
 	out := func(n byte) account.Outpoint { return account.Outpoint{TxID: account.ChainHash{n}, Index: uint32(n)} }
 	block := account.ChainHash{31: 0xbb}
-	payment := func(index uint32, derived bool) *account.CreatePayment {
-		return &account.CreatePayment{
-			Amount: 1000 * account.Unit, BTC: 100_5000, BTCFee: 5000, Address: fmt.Sprintf("bc1q%d", index),
-			Derived: derived, Index: index, Lifetime: time.Hour, Notes: `für "später"`,
-		}
-	}
-	user := life(t, account.UserID{1},
-		&account.Login{Wallet: "aitbc1wallet_1", Email: "w@x", Username: "user_1", Session: session, ExpiresAt: fixtureStart.Add(24 * time.Hour)},
-		&account.Deposit{Amount: 500 * account.Unit},                                                            // 1
-		&account.Deposit{Amount: account.Unit / 2, By: "olga"},                                                  // 2
-		&account.Credit{Amount: 5 * account.Unit, By: "olga", Reason: "sorry"},                                  // 3
-		&account.Debit{Amount: 1, By: "olga", Reason: "too sorry"},                                              // 4
-		&account.Withdraw{Amount: 10 * account.Unit, Fee: account.Unit / 2, To: "aitbc_<elsewhere>"},            // 5
-		&account.ApproveWithdrawal{N: 5, By: "oleg", Reason: "called back"},                                     //
-		&account.Complete{N: 5, By: "olga", TxHash: strings.Repeat("ab", 32), Confirmations: 6, Reason: "sent"}, //
-		&account.Sell{Amount: 20 * account.Unit, BTC: 19_900, BTCFee: 100, Address: "bc1qsale"},                 // 6
-		&account.Fail{N: 6, By: "olga", Reason: "no such address"},                                              //
-		&account.Sell{Amount: 30 * account.Unit, BTC: 29_850, BTCFee: 150, Address: "bc1qsale"},                 // 7
-		payment(0, false),  // 8
-		payment(300, true), // 9
-		&account.SeeOutput{N: 9, Out: out(1), BTC: 50_0000, At: fixtureStart},                                                                      //
-		&account.ConfirmOutput{N: 9, Out: out(2), BTC: 60_0000, Height: 850_000, Block: block, At: fixtureStart},                                   //
-		&account.ConfirmOutput{N: 9, Out: out(3), BTC: 50_0000, Height: 850_001, Block: block, At: fixtureStart},                                   //
-		&account.SettlePayment{N: 9, Due: 1100 * account.Unit, Outs: []account.Outpoint{out(2), out(3)}},                                           //
-		&account.QueueRefund{N: 9, Out: out(3), BTC: 9_5000},                                                                                       //
-		&account.RemoveOutput{N: 9, Out: out(3), Height: 850_001, Block: block},                                                                    //
-		&account.SettlePayment{N: 9, Due: 600 * account.Unit, Outs: []account.Outpoint{out(2)}},                                                    //
-		&account.EnrolTOTP{Rotation: account.Rotation{Session: session, Next: account.Hash{2}, Lifetime: time.Minute}, Secret: []byte{1}, Step: 7}, //
+	user := life(account.UserID{1},
+		&account.Created{Wallet: "aitbc1wallet_1", Email: "w@x", Username: "user_1"},
+		&account.LoggedIn{Session: session, ExpiresAt: expires},
+		&account.Deposited{Amount: 500 * unit},                                                // 1
+		&account.Deposited{Amount: unit / 2, By: "olga"},                                      // 2
+		&account.Credited{Amount: 5 * unit, By: "olga", Reason: "sorry"},                      // 3
+		&account.Debited{Amount: 1, By: "olga", Reason: "too sorry"},                          // 4
+		&account.WithdrawalRequested{Amount: 10 * unit, Fee: unit / 2, To: "aitbc_elsewhere"}, // 5
+		&account.WithdrawalApproved{N: 5, By: "oleg", Reason: "called back"},
+		&account.TxCompleted{
+			N: 5, Type: account.TypeWithdrawal, Amount: 10 * unit, Fee: unit / 2,
+			TxHash: strings.Repeat("ab", 32), Confirmations: 6, By: "olga", Reason: "sent",
+		},
+		&account.SaleRequested{Amount: 20 * unit, BTC: 19_900, BTCFee: 100, Address: "bc1qsale"}, // 6
+		&account.TxFailed{N: 6, By: "olga", Reason: "no such address"},
+		&account.SaleRequested{Amount: 30 * unit, BTC: 29_850, BTCFee: 150, Address: "bc1qsale"}, // 7
+		&account.PaymentCreated{ // 8
+			Amount: 1000 * unit, BTC: 100_5000, BTCFee: 5000, Address: "bc1q8", ExpiresAt: expires, Notes: `für "später"`,
+		},
+		&account.PaymentAddressed{ // 9
+			Amount: 1000 * unit, BTC: 100_5000, BTCFee: 5000, Index: 300, Address: "bc1q9", ExpiresAt: expires, Notes: "<now>",
+		},
+		&account.OutputSeen{N: 9, Out: out(1), BTC: 50_0000, At: fixtureStart},
+		&account.OutputConfirmed{N: 9, Out: out(2), BTC: 60_0000, Height: 850_000, Block: block, At: fixtureStart},
+		&account.OutputConfirmed{N: 9, Out: out(3), BTC: 50_0000, Height: 850_001, Block: block, At: fixtureStart},
+		&account.PaymentCredited{N: 9, Amount: 1100 * unit, Outs: []account.Outpoint{out(2), out(3)}},
+		&account.RefundQueued{N: 9, Out: out(3), BTC: 9_5000},
+		&account.OutputRemoved{N: 9, Out: out(3), Height: 850_001},
+		&account.CreditReversed{N: 9, Out: out(3), Amount: 500 * unit},
+		&account.TOTPEnrolled{Secret: []byte{1}, Step: 7},
 	)
-	expired := life(t, account.UserID{2},
-		&account.Login{Wallet: "aitbc1wallet_2", Email: "v@x", Username: "user_2", Session: session, ExpiresAt: fixtureStart.Add(24 * time.Hour)},
-		&account.CreatePayment{Amount: account.Unit, BTC: 1005, BTCFee: 5, Address: "bc1q", Lifetime: time.Second}, // 1
-		&account.ExpirePayment{N: 1},
-		&account.SetStatus{Status: account.Suspended, By: "olga", Reason: "a check"},
+	expired := life(account.UserID{2},
+		&account.Created{Wallet: "aitbc1wallet_2", Email: "v@x", Username: "user_2"},
+		&account.PaymentCreated{Amount: unit, BTC: 1005, BTCFee: 5, Address: "bc1q1", ExpiresAt: fixtureStart},
+		&account.TxFailed{N: 1, Expired: true, By: "clock"},
+		&account.StatusChanged{Status: account.Suspended, By: "olga", Reason: "a check"},
 	)
-	system := life(t, account.SystemID, &account.AdvanceChain{Blocks: account.Trail{First: 850_000, Hashes: []account.ChainHash{block}, Time: fixtureStart}})
+	system := life(account.SystemID,
+		&account.Created{},
+		&account.ChainAdvanced{First: 850_000, Hashes: []account.ChainHash{block}, Time: fixtureStart},
+	)
 	return slices.Concat(user, expired, system)
 }
 
 func TestTheDumpOfAccountsIsTheGoldenOne(t *testing.T) {
 	dir := t.TempDir()
-	writeLog(t, dir, lives(t))
+	writeLog(t, dir, lives())
 	for name, args := range map[string][]string{"dump_accounts": nil, "dump_history": {"--history"}} {
 		out, errs, code := exchange(append([]string{"dump", "--data", dir, "--what", "accounts"}, args...)...)
 		if code != 0 || errs != "" {
