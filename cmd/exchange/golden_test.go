@@ -133,16 +133,16 @@ func TestTheDumpOfEveryKindOfEventIsTheGoldenOne(t *testing.T) {
 
 func TestWhatARepairWouldLoseIsPrintedAsInTheGoldenFile(t *testing.T) {
 	dir := t.TempDir()
-	records := everyKind(t)
-	writeLog(t, dir, append(records, []byte("not a record")))
+	records := slices.Concat([][]byte{[]byte("not a record")}, everyKind(t))
+	writeLog(t, dir, records)
 	out, errs, code := exchange("repair", "--data", dir, "--truncate-at", "2")
 	if code != 0 || errs != "" {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
 	checkGolden(t, "repair", masked(dir, out))
 	dir = t.TempDir()
-	writeLog(t, dir, records[:3])
-	if out, errs, code = exchange("repair", "--data", dir, "--truncate-at", "3", "--yes"); code != 0 || errs != "" {
+	writeLog(t, dir, records[:4])
+	if out, errs, code = exchange("repair", "--data", dir, "--truncate-at", "4", "--yes"); code != 0 || errs != "" {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
 	checkGolden(t, "repair_yes", masked(dir, out))
