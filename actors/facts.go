@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -263,7 +262,7 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 			case errors.As(err, &refused):
 				if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
 					x.log.Error("a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
-						slog.String("command", fmt.Sprintf("%T", orders[i].command)), slog.Any("error", err))
+						slog.String("command", account.CommandName(orders[i].command)), slog.Any("error", err))
 				}
 			default:
 				failed = err

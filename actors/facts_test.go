@@ -2,7 +2,9 @@ package actors_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
+	"github.com/aitbc/exchange/actors/exchangetest"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -445,4 +448,18 @@ func TestASnapshotHoldsThePlaceInTheChain(t *testing.T) {
 	}
 	p.block(102)
 	p.is(id, actors.PaymentConfirmed, thousand)
+}
+
+func TestARefusedCommandIsLoggedByItsName(t *testing.T) {
+	log := &exchangetest.Buffer{}
+	p := newPaidWorld(t, func(s *setup) { s.actors.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	id := p.buy(p.s, thousand)
+	var outputs []bitcoin.Output
+	for n := range account.MaxOutputs + 1 {
+		outputs = append(outputs, p.output(id, byte(n), 1000))
+	}
+	p.block(100, outputs...)
+	if !strings.Contains(log.String(), "command=ConfirmOutput error=") {
+		t.Errorf("an output too many is logged as\n%s", log)
+	}
 }

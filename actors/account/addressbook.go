@@ -78,16 +78,16 @@ type RemoveAddress struct {
 
 // AddressAdded puts an address into the book, which may be used from UsableAt on.
 type AddressAdded struct {
-	N        uint32
-	Kind     AddressKind
-	Label    string
-	Address  string
-	UsableAt Time
+	N        uint32      `json:"n"`
+	Kind     AddressKind `json:"kind"`
+	Label    string      `json:"label"`
+	Address  string      `json:"address"`
+	UsableAt Time        `json:"usable_at"`
 }
 
 // AddressRemoved takes address N out of the book.
 type AddressRemoved struct {
-	N uint32
+	N uint32 `json:"n"`
 }
 
 func (c *AddAddress) decide(a *Account, at Time) ([]Event, uint32, *Error) {

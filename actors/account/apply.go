@@ -25,7 +25,7 @@ func (a *Account) Apply(r *Record) error {
 			return fmt.Errorf("%w: user %s: record %d: an account is created once, by its first event", ErrApply, a.ID, r.Seq)
 		}
 		if err := e.apply(a, r.At); err != nil {
-			return fmt.Errorf("%w: user %s: record %d, event %d (%T): %w", ErrApply, a.ID, r.Seq, i+1, e, err)
+			return fmt.Errorf("%w: user %s: record %d, event %d, %s: %w", ErrApply, a.ID, r.Seq, i+1, EventName(e), err)
 		}
 	}
 	a.Seq, a.UpdatedAt = r.Seq, r.At

@@ -5,100 +5,75 @@ import (
 	"fmt"
 )
 
-// newChainEvent is newEvent for the kinds from 56 to 64.
-func newChainEvent(k kind) Event {
-	switch k {
-	case kindPaymentAddressed:
-		return new(PaymentAddressed)
-	case kindOutputSeen:
-		return new(OutputSeen)
-	case kindOutputConfirmed:
-		return new(OutputConfirmed)
-	case kindOutputRemoved:
-		return new(OutputRemoved)
-	case kindPaymentCredited:
-		return new(PaymentCredited)
-	case kindRefundQueued:
-		return new(RefundQueued)
-	case kindCreditReversed:
-		return new(CreditReversed)
-	case kindFreezeLifted:
-		return new(FreezeLifted)
-	case kindChainAdvanced:
-		return new(ChainAdvanced)
-	}
-	return nil
-}
-
 // PaymentAddressed is PaymentCreated with an address derived from the exchange's
 // extended public key. No two have the same Index.
 type PaymentAddressed struct {
-	Amount    Money
-	BTC       Money // satoshi to pay, BTCFee included
-	BTCFee    Money
-	Index     uint32
-	Address   string
-	ExpiresAt Time
-	Notes     string
+	Amount    Money  `json:"amount"`
+	BTC       Money  `json:"btc"` // satoshi to pay, BTCFee included
+	BTCFee    Money  `json:"btc_fee"`
+	Index     uint32 `json:"index"`
+	Address   string `json:"address"`
+	ExpiresAt Time   `json:"expires_at"`
+	Notes     string `json:"notes"`
 }
 
 // OutputSeen says that an output to payment N is in the mempool.
 type OutputSeen struct {
-	N   uint32
-	Out Outpoint
-	BTC Money // satoshi
-	At  Time
+	N   uint32   `json:"n"`
+	Out Outpoint `json:"out"`
+	BTC Money    `json:"btc"` // satoshi
+	At  Time     `json:"at"`
 }
 
 // OutputConfirmed says that an output to payment N is in a block.
 type OutputConfirmed struct {
-	N      uint32
-	Out    Outpoint
-	BTC    Money // satoshi
-	Height int32
-	Block  ChainHash
-	At     Time
+	N      uint32    `json:"n"`
+	Out    Outpoint  `json:"out"`
+	BTC    Money     `json:"btc"` // satoshi
+	Height int32     `json:"height"`
+	Block  ChainHash `json:"block"`
+	At     Time      `json:"at"`
 }
 
 // OutputRemoved takes an output out of its block, or with no Height, out of the
 // mempool.
 type OutputRemoved struct {
-	N      uint32
-	Out    Outpoint
-	Height int32
+	N      uint32   `json:"n"`
+	Out    Outpoint `json:"out"`
+	Height int32    `json:"height"`
 }
 
 // PaymentCredited credits Amount more for payment N. Outs are all the outputs that
 // count from now on.
 type PaymentCredited struct {
-	N      uint32
-	Amount Money
-	Outs   []Outpoint
+	N      uint32     `json:"n"`
+	Amount Money      `json:"amount"`
+	Outs   []Outpoint `json:"outs"`
 }
 
 // RefundQueued sets aside a part of an output for the operator to send back.
 type RefundQueued struct {
-	N   uint32
-	Out Outpoint
-	BTC Money // satoshi
+	N   uint32   `json:"n"`
+	Out Outpoint `json:"out"`
+	BTC Money    `json:"btc"` // satoshi
 }
 
 // CreditReversed freezes Amount: the chain took back an output that it was
 // credited for. The balance stays; withdrawals and sales must leave as much.
 type CreditReversed struct {
-	N      uint32
-	Out    Outpoint
-	Amount Money
+	N      uint32   `json:"n"`
+	Out    Outpoint `json:"out"`
+	Amount Money    `json:"amount"`
 }
 
 // FreezeLifted frees Amount again: by "chain", because Outs are confirmed again,
 // or by an operator.
 type FreezeLifted struct {
-	N      uint32
-	Amount Money
-	Outs   []Outpoint
-	By     string
-	Reason string
+	N      uint32     `json:"n"`
+	Amount Money      `json:"amount"`
+	Outs   []Outpoint `json:"outs"`
+	By     string     `json:"by"`
+	Reason string     `json:"reason"`
 }
 
 func (*PaymentAddressed) kind() kind { return kindPaymentAddressed }

@@ -5,42 +5,15 @@ import (
 	"fmt"
 )
 
-// newFactorEvent is newEvent for the kinds from 17 to 29.
-func newFactorEvent(k kind) Event {
-	switch k {
-	case kindTOTPEnrolled:
-		return new(TOTPEnrolled)
-	case kindTOTPUsed:
-		return new(TOTPUsed)
-	case kindTOTPRemoved:
-		return new(TOTPRemoved)
-	case kindPasskeyAdded:
-		return new(PasskeyAdded)
-	case kindPasskeyUsed:
-		return new(PasskeyUsed)
-	case kindPasskeyRemoved:
-		return new(PasskeyRemoved)
-	case kindRecoveryCodesSet:
-		return new(RecoveryCodesSet)
-	case kindRecoveryCodeUsed:
-		return new(RecoveryCodeUsed)
-	case kindSessionRotated:
-		return new(SessionRotated)
-	case kindFactorsReset:
-		return new(FactorsReset)
-	}
-	return nil
-}
-
 // TOTPEnrolled sets the authenticator app. Secret is sealed.
 type TOTPEnrolled struct {
-	Secret []byte
-	Step   uint64
+	Secret []byte `json:"secret"`
+	Step   uint64 `json:"step"`
 }
 
 // TOTPUsed says that the code of Step was good, and is not again.
 type TOTPUsed struct {
-	Step uint64
+	Step uint64 `json:"step"`
 }
 
 // TOTPRemoved takes the authenticator app away.
@@ -48,47 +21,47 @@ type TOTPRemoved struct{}
 
 // PasskeyAdded adds a passkey.
 type PasskeyAdded struct {
-	ID     []byte
-	Name   string
-	Record []byte
-	Count  uint32
+	ID     []byte `json:"id"`
+	Name   string `json:"name"`
+	Record []byte `json:"record"`
+	Count  uint32 `json:"count"`
 }
 
 // PasskeyUsed says that a passkey signed, and how it is kept from now on.
 type PasskeyUsed struct {
-	ID     []byte
-	Record []byte
-	Count  uint32
+	ID     []byte `json:"id"`
+	Record []byte `json:"record"`
+	Count  uint32 `json:"count"`
 }
 
 // PasskeyRemoved takes a passkey away.
 type PasskeyRemoved struct {
-	ID []byte
+	ID []byte `json:"id"`
 }
 
 // RecoveryCodesSet replaces the recovery codes.
 type RecoveryCodesSet struct {
-	Codes []RecoveryCode
+	Codes []RecoveryCode `json:"codes"`
 }
 
 // RecoveryCodeUsed takes a recovery code away: it was shown.
 type RecoveryCodeUsed struct {
-	Code Hash
+	Code Hash `json:"code"`
 }
 
 // SessionRotated gives session From the token of To, elevated until Until, or not if
 // that is zero.
 type SessionRotated struct {
-	From  Hash
-	To    Hash
-	Until Time
+	From  Hash `json:"from"`
+	To    Hash `json:"to"`
+	Until Time `json:"until"`
 }
 
 // FactorsReset takes every factor away and ends every session. It is the operator's
 // doing.
 type FactorsReset struct {
-	By     string
-	Reason string
+	By     string `json:"by"`
+	Reason string `json:"reason"`
 }
 
 func (*TOTPEnrolled) kind() kind     { return kindTOTPEnrolled }

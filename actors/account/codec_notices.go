@@ -2,33 +2,6 @@ package account
 
 import "encoding/binary"
 
-// newNoticeEvent is newEvent for the kinds from 36 to 45.
-func newNoticeEvent(k kind) Event {
-	switch k {
-	case kindNoticeQueued:
-		return new(NoticeQueued)
-	case kindNoticeSettled:
-		return new(NoticeSettled)
-	case kindNoticeReplayed:
-		return new(NoticeReplayed)
-	case kindNoticeLost:
-		return new(NoticeLost)
-	case kindEmailCodeSent:
-		return new(EmailCodeSent)
-	case kindEmailCodeMissed:
-		return new(EmailCodeMissed)
-	case kindEmailVerified:
-		return new(EmailVerified)
-	case kindRecoveryRequested:
-		return new(RecoveryRequested)
-	case kindRecoveryReminded:
-		return new(RecoveryReminded)
-	case kindRecoveryCancelled:
-		return new(RecoveryCancelled)
-	}
-	return nil
-}
-
 func (e *NoticeQueued) append(dst []byte) []byte {
 	dst = append(binary.AppendUvarint(dst, uint64(e.N)), byte(e.Channel))
 	return appendString(appendString(dst, e.Name), e.Body)

@@ -5,80 +5,64 @@ import (
 	"fmt"
 )
 
-// newPayoutEvent is newEvent for what is paid out and sent back.
-func newPayoutEvent(k kind) Event {
-	switch k {
-	case kindPayoutExported:
-		return new(PayoutExported)
-	case kindPayoutSigned:
-		return new(PayoutSigned)
-	case kindPayoutMined:
-		return new(PayoutMined)
-	case kindPayoutUnmined:
-		return new(PayoutUnmined)
-	case kindPayoutConfirmed:
-		return new(PayoutConfirmed)
-	case kindPayoutCancelled:
-		return new(PayoutCancelled)
-	case kindSaleClaimed:
-		return new(SaleClaimed)
-	case kindSaleFreed:
-		return new(SaleFreed)
-	case kindRefundSettled:
-		return new(RefundSettled)
-	}
-	return nil
-}
-
 // PayoutExported hands out a payout for its signatures. Its Unsigned holds the
 // transaction; nothing that comes later is set.
-type PayoutExported struct{ Payout Payout }
+type PayoutExported struct {
+	Payout Payout `json:"payout"`
+}
 
 // PayoutSigned takes a payout's transaction, to be sent from now on.
 type PayoutSigned struct {
-	Number uint32
-	Tx     []byte
-	By     string
+	Number uint32 `json:"number"`
+	Tx     []byte `json:"tx"`
+	By     string `json:"by"`
 }
 
 // PayoutMined says that a payout is in a block.
 type PayoutMined struct {
-	Number uint32
-	Height int32
-	Block  ChainHash
+	Number uint32    `json:"number"`
+	Height int32     `json:"height"`
+	Block  ChainHash `json:"block"`
 }
 
 // PayoutUnmined takes a payout out of its block.
 type PayoutUnmined struct {
-	Number uint32
-	Height int32
+	Number uint32 `json:"number"`
+	Height int32  `json:"height"`
 }
 
 // PayoutConfirmed says that a payout has all its confirmations.
-type PayoutConfirmed struct{ Number uint32 }
+type PayoutConfirmed struct {
+	Number uint32 `json:"number"`
+}
 
 // PayoutCancelled gives a payout up.
 type PayoutCancelled struct {
-	Number  uint32
-	SpentBy ChainHash // zero: not signed, as far as is known
-	By      string
-	Reason  string
+	Number  uint32    `json:"number"`
+	SpentBy ChainHash `json:"spent_by"` // zero: not signed, as far as is known
+	By      string    `json:"by"`
+	Reason  string    `json:"reason"`
 }
 
 // SaleClaimed puts sale N into a payout.
-type SaleClaimed struct{ N, Payout uint32 }
+type SaleClaimed struct {
+	N      uint32 `json:"n"`
+	Payout uint32 `json:"payout"`
+}
 
 // SaleFreed takes sale N out of its payout.
-type SaleFreed struct{ N uint32 }
+type SaleFreed struct {
+	N uint32 `json:"n"`
+}
 
 // RefundSettled says that BTC of an output were sent back.
 type RefundSettled struct {
-	N      uint32
-	Out    Outpoint
-	BTC    Money // satoshi
-	TxHash string
-	By     string
-	Reason string
+	N      uint32   `json:"n"`
+	Out    Outpoint `json:"out"`
+	BTC    Money    `json:"btc"` // satoshi
+	TxHash string   `json:"tx_hash"`
+	By     string   `json:"by"`
+	Reason string   `json:"reason"`
 }
 
 func (*PayoutExported) kind() kind  { return kindPayoutExported }

@@ -5,19 +5,6 @@ import (
 	"fmt"
 )
 
-// newSafetyEvent is newEvent for the kinds from 30 to 35.
-func newSafetyEvent(k kind) Event {
-	switch k {
-	case kindAddressAdded:
-		return new(AddressAdded)
-	case kindAddressRemoved:
-		return new(AddressRemoved)
-	case kindWithdrawalApproved:
-		return new(WithdrawalApproved)
-	}
-	return nil
-}
-
 func (*AddressAdded) kind() kind       { return kindAddressAdded }
 func (*AddressRemoved) kind() kind     { return kindAddressRemoved }
 func (*WithdrawalApproved) kind() kind { return kindWithdrawalApproved }

@@ -9,6 +9,8 @@ type Command interface {
 	// decide returns the events of the command, and the number of the transaction
 	// it is about (0 if none), or the rule that refuses it.
 	decide(a *Account, at Time) (events []Event, n uint32, err *Error)
+	// name is that of the command in a log, see commandnames.go.
+	name() string
 }
 
 // Idempotency names a request that may be sent again.

@@ -44,9 +44,9 @@ func (s *State) VerifiedEmail() string {
 
 // EmailCodeSent says that a code goes to the account's address, which proves it.
 type EmailCodeSent struct {
-	Email     string
-	Code      Hash
-	ExpiresAt Time
+	Email     string `json:"email"`
+	Code      Hash   `json:"code"`
+	ExpiresAt Time   `json:"expires_at"`
 }
 
 // EmailCodeMissed says that somebody gave a wrong code.
@@ -54,7 +54,7 @@ type EmailCodeMissed struct{}
 
 // EmailVerified says that the account's address is its user's.
 type EmailVerified struct {
-	Email string
+	Email string `json:"email"`
 }
 
 func (*EmailCodeSent) kind() kind   { return kindEmailCodeSent }

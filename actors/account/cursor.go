@@ -24,9 +24,9 @@ type AdvanceChain struct{ Blocks Trail }
 
 // ChainAdvanced is an event of the system account alone.
 type ChainAdvanced struct {
-	First  int32
-	Hashes []ChainHash
-	Time   Time
+	First  int32       `json:"first"`
+	Hashes []ChainHash `json:"hashes"`
+	Time   Time        `json:"time"`
 }
 
 func (c *AdvanceChain) decide(a *Account, _ Time) ([]Event, uint32, *Error) {

@@ -41,9 +41,11 @@ func ParseStatus(s string) (Status, bool) {
 }
 
 // Event is something that happened to one account. Everything that Apply needs
-// is in it. The set is closed: the types of this package, as pointers.
+// is in it. The set is closed: the types of this package, as pointers. What a tool
+// prints of one is named by its kind and by its fields' json tags, never by Go names.
 type Event interface {
-	// kind is the event's number in the log; a number is never used again.
+	// kind is the event's number in the log; a number is never used again. kinds.go
+	// has the table of them.
 	kind() kind
 	// append and read are the event's binary form, see codec.go.
 	append(dst []byte) []byte
@@ -126,129 +128,78 @@ const (
 	numKinds = 80
 )
 
-// newEvent returns an empty event of kind k, or nil if there is no such kind.
-func newEvent(k kind) Event {
-	switch k {
-	case kindCreated:
-		return new(Created)
-	case kindLoggedIn:
-		return new(LoggedIn)
-	case kindLoggedOut:
-		return new(LoggedOut)
-	case kindProfileChanged:
-		return new(ProfileChanged)
-	case kindStatusChanged:
-		return new(StatusChanged)
-	case kindDeposited:
-		return new(Deposited)
-	case kindWithdrawalRequested:
-		return new(WithdrawalRequested)
-	case kindSaleRequested:
-		return new(SaleRequested)
-	case kindPaymentCreated:
-		return new(PaymentCreated)
-	case kindTxCompleted:
-		return new(TxCompleted)
-	case kindTxFailed:
-		return new(TxFailed)
-	case kindCredited:
-		return new(Credited)
-	case kindDebited:
-		return new(Debited)
-	case kindKeyUsed:
-		return new(KeyUsed)
-	case kindOtherSessionsEnded:
-		return new(OtherSessionsEnded)
-	case kindSessionUsed:
-		return new(SessionUsed)
-	}
-	if e := newFactorEvent(k); e != nil {
-		return e
-	}
-	if e := newSafetyEvent(k); e != nil {
-		return e
-	}
-	if e := newNoticeEvent(k); e != nil {
-		return e
-	}
-	if e := newPayoutEvent(k); e != nil {
-		return e
-	}
-	return newChainEvent(k)
-}
-
 // Created opens the account. It is the first event of its user, and only that.
 type Created struct {
-	Wallet   string // as the user gave it, in its canonical form
-	Email    string
-	Username string
+	Wallet   string `json:"wallet"` // as the user gave it, in its canonical form
+	Email    string `json:"email"`
+	Username string `json:"username"`
 }
 
 // LoggedIn opens a session, after dropping those that have expired and, at the
 // limit, the oldest.
 type LoggedIn struct {
-	Session   Hash
-	ExpiresAt Time
+	Session   Hash `json:"session"`
+	ExpiresAt Time `json:"expires_at"`
 }
 
 // LoggedOut ends a session.
 type LoggedOut struct {
-	Session Hash
+	Session Hash `json:"session"`
 }
 
 // OtherSessionsEnded ends every session but Session.
 type OtherSessionsEnded struct {
-	Session Hash
+	Session Hash `json:"session"`
 }
 
 // SessionUsed says that a session was in use at the record's time. It is written now
 // and then, not at each use.
 type SessionUsed struct {
-	Session Hash
+	Session Hash `json:"session"`
 }
 
 // ProfileChanged gives the account's e-mail address and username from now on.
 type ProfileChanged struct {
-	Email    string
-	Username string
+	Email    string `json:"email"`
+	Username string `json:"username"`
 }
 
 // StatusChanged is the operator's doing.
 type StatusChanged struct {
-	Status Status
-	By     string
-	Reason string
+	Status Status `json:"status"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
 }
 
 // Deposited adds a completed deposit.
 type Deposited struct {
-	Amount Money
-	By     string // "" the demo faucet, otherwise the operator's name
+	Amount Money  `json:"amount"`
+	By     string `json:"by"` // "" the demo faucet, otherwise the operator's name
 }
 
 // WithdrawalRequested adds a pending withdrawal and holds Amount + Fee.
 type WithdrawalRequested struct {
-	Amount Money
-	Fee    Money
-	To     string
+	Amount Money  `json:"amount"`
+	Fee    Money  `json:"fee"`
+	To     string `json:"to"`
 }
 
 // SaleRequested adds a pending sale and holds Amount.
 type SaleRequested struct {
-	Amount  Money
-	BTC     Money // satoshi to pay out
-	BTCFee  Money // satoshi kept by the exchange
-	Address string
+	Amount  Money  `json:"amount"`
+	BTC     Money  `json:"btc"`     // satoshi to pay out
+	BTCFee  Money  `json:"btc_fee"` // satoshi kept by the exchange
+	Address string `json:"address"`
 }
 
 // PaymentCreated adds a pending buy: a quote for Amount until ExpiresAt.
 type PaymentCreated struct {
-	Amount    Money
-	BTC       Money // satoshi to pay, BTCFee included
-	BTCFee    Money
-	Address   string // where to pay
-	ExpiresAt Time
-	Notes     string
+	Amount    Money  `json:"amount"`
+	BTC       Money  `json:"btc"` // satoshi to pay, BTCFee included
+	BTCFee    Money  `json:"btc_fee"`
+	Address   string `json:"address"` // where to pay
+	ExpiresAt Time   `json:"expires_at"`
+	Notes     string `json:"notes"`
 }
 
 // TxCompleted completes a pending transaction: a buy is credited, what was held
@@ -256,44 +207,44 @@ type PaymentCreated struct {
 // transaction's, so that value can be counted from the events alone; Apply
 // refuses an event that contradicts it.
 type TxCompleted struct {
-	N             uint32
-	Type          Type
-	Amount        Money
-	Fee           Money
-	TxHash        string
-	Confirmations uint32
-	By            string
-	Reason        string
+	N             uint32 `json:"n"`
+	Type          Type   `json:"type"`
+	Amount        Money  `json:"amount"`
+	Fee           Money  `json:"fee"`
+	TxHash        string `json:"tx_hash"`
+	Confirmations uint32 `json:"confirmations"`
+	By            string `json:"by"`
+	Reason        string `json:"reason"`
 }
 
 // TxFailed fails a pending transaction and releases what was held for it.
 type TxFailed struct {
-	N       uint32
-	Expired bool
-	By      string
-	Reason  string
+	N       uint32 `json:"n"`
+	Expired bool   `json:"expired"`
+	By      string `json:"by"`
+	Reason  string `json:"reason"`
 }
 
 // Credited adds a completed credit by the operator.
 type Credited struct {
-	Amount Money
-	By     string
-	Reason string
+	Amount Money  `json:"amount"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
 }
 
 // Debited adds a completed debit by the operator.
 type Debited struct {
-	Amount Money
-	By     string
-	Reason string
+	Amount Money  `json:"amount"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
 }
 
 // KeyUsed remembers that the record it is in answered an idempotent request,
 // with transaction N.
 type KeyUsed struct {
-	Key         Key
-	Fingerprint Fingerprint
-	N           uint32
+	Key         Key         `json:"key"`
+	Fingerprint Fingerprint `json:"fingerprint"`
+	N           uint32      `json:"n"`
 }
 
 func (*Created) kind() kind             { return kindCreated }

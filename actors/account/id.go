@@ -78,8 +78,8 @@ func (id UserID) AppendAddress(dst []byte) []byte {
 // user's history counted from 1. It needs no index to find and no random number,
 // and is no secret: who may read a transaction is checked against the session.
 type TransactionID struct {
-	User UserID
-	N    uint32
+	User UserID `json:"User"`
+	N    uint32 `json:"N"`
 }
 
 // String returns 32 hexadecimal digits, a hyphen, and N in decimal.

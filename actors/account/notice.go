@@ -156,31 +156,31 @@ func ParseNoticeID(s string) (NoticeID, error) {
 
 // NoticeQueued adds an open notice.
 type NoticeQueued struct {
-	N       uint32
-	Channel Channel
-	Name    string
-	Body    string
+	N       uint32  `json:"n"`
+	Channel Channel `json:"channel"`
+	Name    string  `json:"name"`
+	Body    string  `json:"body"`
 }
 
 // NoticeLost says that a notice found no place, and takes its number.
 type NoticeLost struct {
-	N       uint32
-	Channel Channel
-	Name    string
+	N       uint32  `json:"n"`
+	Channel Channel `json:"channel"`
+	Name    string  `json:"name"`
 }
 
 // NoticeSettled ends an open notice: it is delivered, or given up.
 type NoticeSettled struct {
-	N        uint32
-	State    NoticeState
-	Attempts uint32 // since it was opened, or since the service was started after that
-	Problem  string
+	N        uint32      `json:"n"`
+	State    NoticeState `json:"state"`
+	Attempts uint32      `json:"attempts"` // since it was opened, or since the service was started after that
+	Problem  string      `json:"problem"`
 }
 
 // NoticeReplayed makes a settled notice open again.
 type NoticeReplayed struct {
-	N  uint32
-	By string
+	N  uint32 `json:"n"`
+	By string `json:"by"`
 }
 
 func (*NoticeQueued) kind() kind   { return kindNoticeQueued }

@@ -65,15 +65,15 @@ const MaxOutputs = 64
 
 // Output is an output that paid to a payment's address.
 type Output struct {
-	Out      Outpoint
-	BTC      Money     // satoshi
-	At       Time      // when it was first known
-	Height   int32     // of its block; 0 in the mempool
-	Block    ChainHash // zero in the mempool
-	Refunded Money     // the part of BTC that went into the refund queue
-	Gone     bool      // in no block and not in the mempool any more
-	Counted  bool      // part of what was credited
-	Reversed bool      // it was counted, and the chain took it back
+	Out      Outpoint  `json:"Out"`
+	BTC      Money     `json:"BTC"`      // satoshi
+	At       Time      `json:"At"`       // when it was first known
+	Height   int32     `json:"Height"`   // of its block; 0 in the mempool
+	Block    ChainHash `json:"Block"`    // zero in the mempool
+	Refunded Money     `json:"Refunded"` // the part of BTC that went into the refund queue
+	Gone     bool      `json:"Gone"`     // in no block and not in the mempool any more
+	Counted  bool      `json:"Counted"`  // part of what was credited
+	Reversed bool      `json:"Reversed"` // it was counted, and the chain took it back
 }
 
 // outputOf returns where out is in outputs, or -1.

@@ -36,32 +36,32 @@ const (
 
 // PayoutCoin is an output that a payout spends.
 type PayoutCoin struct {
-	Out    Outpoint
-	BTC    Money  // satoshi
-	Change bool   // received on the change chain of the exchange's key
-	Index  uint32 // of its address
+	Out    Outpoint `json:"Out"`
+	BTC    Money    `json:"BTC"`    // satoshi
+	Change bool     `json:"Change"` // received on the change chain of the exchange's key
+	Index  uint32   `json:"Index"`  // of its address
 }
 
 // Payout is immutable once it is shared.
 type Payout struct {
-	Number      uint32          // from 1
-	Sales       []TransactionID // one output each, in this order; the change comes last
-	Coins       []PayoutCoin    // one input each, in this order
-	Fee         Money           // satoshi
-	Change      Money           // satoshi; 0 if there is no such output
-	ChangeIndex uint32          // of the change address, never that of another payout
-	TxID        ChainHash       // the same before and after signing
-	Unsigned    []byte          // the transaction as it was exported; nil once confirmed
-	Tx          []byte          // with its signatures; nil before and once confirmed
-	ExportedAt  Time
-	By          string // who exported it
-	Height      int32  // of its block; 0 in none
-	Block       ChainHash
-	Confirmed   bool
-	Cancelled   bool
-	SpentBy     ChainHash // the transaction that took a coin of it for good; zero where none is known
-	ChangedAt   Time
-	Reason      string // why it was cancelled
+	Number      uint32          `json:"Number"`      // from 1
+	Sales       []TransactionID `json:"Sales"`       // one output each, in this order; the change comes last
+	Coins       []PayoutCoin    `json:"Coins"`       // one input each, in this order
+	Fee         Money           `json:"Fee"`         // satoshi
+	Change      Money           `json:"Change"`      // satoshi; 0 if there is no such output
+	ChangeIndex uint32          `json:"ChangeIndex"` // of the change address, never that of another payout
+	TxID        ChainHash       `json:"TxID"`        // the same before and after signing
+	Unsigned    []byte          `json:"Unsigned"`    // the transaction as it was exported; nil once confirmed
+	Tx          []byte          `json:"Tx"`          // with its signatures; nil before and once confirmed
+	ExportedAt  Time            `json:"ExportedAt"`
+	By          string          `json:"By"`     // who exported it
+	Height      int32           `json:"Height"` // of its block; 0 in none
+	Block       ChainHash       `json:"Block"`
+	Confirmed   bool            `json:"Confirmed"`
+	Cancelled   bool            `json:"Cancelled"`
+	SpentBy     ChainHash       `json:"SpentBy"` // the transaction that took a coin of it for good; zero where none is known
+	ChangedAt   Time            `json:"ChangedAt"`
+	Reason      string          `json:"Reason"` // why it was cancelled
 }
 
 // Status returns where p stands. What the chain says comes first: a payout that was

@@ -28,8 +28,8 @@ func (s *State) recovery() *Recovery {
 
 // RecoveryRequested begins a recovery.
 type RecoveryRequested struct {
-	Until  Time
-	Cancel string
+	Until  Time   `json:"until"`
+	Cancel string `json:"cancel"`
 }
 
 // RecoveryReminded says that the user is written to again.
@@ -37,7 +37,7 @@ type RecoveryReminded struct{}
 
 // RecoveryCancelled stops a recovery.
 type RecoveryCancelled struct {
-	By string // "" the user, "clock", or an operator's name
+	By string `json:"by"` // "" the user, "clock", or an operator's name
 }
 
 func (*RecoveryRequested) kind() kind { return kindRecoveryRequested }

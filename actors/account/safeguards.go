@@ -61,9 +61,9 @@ type ApproveWithdrawal struct {
 // WithdrawalApproved says that an operator approved a pending withdrawal or sale, for
 // another one to complete.
 type WithdrawalApproved struct {
-	N      uint32
-	By     string
-	Reason string
+	N      uint32 `json:"n"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
 }
 
 // Approvable reports whether t is of a type that operators approve.

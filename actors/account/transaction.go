@@ -70,38 +70,38 @@ func ParseTransactionStatus(s string) (TransactionStatus, bool) {
 
 // Transaction is one line of a user's history.
 type Transaction struct {
-	CreatedAt   Time
-	ConfirmedAt Time    // when it was completed; zero before, and if it failed
-	Amount      Money   // AITBC base units, positive
-	Fee         Money   // AITBC base units, on top of Amount
-	Detail      *Detail // immutable; nil where there is nothing more to say
-	Type        Type
-	Status      TransactionStatus
+	CreatedAt   Time              `json:"created_at"`
+	ConfirmedAt Time              `json:"confirmed_at"` // when it was completed; zero before, and if it failed
+	Amount      Money             `json:"amount"`       // AITBC base units, positive
+	Fee         Money             `json:"fee"`          // AITBC base units, on top of Amount
+	Detail      *Detail           `json:"detail"`       // immutable; nil where there is nothing more to say
+	Type        Type              `json:"type"`
+	Status      TransactionStatus `json:"status"`
 }
 
 // Detail is what only some transactions have. Once shared it is never written.
 type Detail struct {
-	To            string // withdrawal: AITBC address; sell: BTC address; buy: address to pay to
-	Notes         string // the payer's own words
-	BTC           Money  // buy: satoshi to pay, fee included; sell: satoshi paid out, fee taken off
-	BTCFee        Money  // the exchange's fee in satoshi, a part of BTC (buy) or taken from it (sell)
-	ExpiresAt     Time   // buy: when the quote ends
-	TxHash        string // Bitcoin transaction that settled it
-	Confirmations uint32
-	Expired       bool   // failed because its time ran out
-	By            string // who settled or made it: "" the user, "chain", "clock" or an operator's name
-	Reason        string // why, in the operator's words
+	To            string `json:"to"`         // withdrawal: AITBC address; sell: BTC address; buy: address to pay to
+	Notes         string `json:"notes"`      // the payer's own words
+	BTC           Money  `json:"btc"`        // buy: satoshi to pay, fee included; sell: satoshi paid out, fee taken off
+	BTCFee        Money  `json:"btc_fee"`    // the exchange's fee in satoshi, a part of BTC (buy) or taken from it (sell)
+	ExpiresAt     Time   `json:"expires_at"` // buy: when the quote ends
+	TxHash        string `json:"tx_hash"`    // Bitcoin transaction that settled it
+	Confirmations uint32 `json:"confirmations"`
+	Expired       bool   `json:"expired"` // failed because its time ran out
+	By            string `json:"by"`      // who settled or made it: "" the user, "chain", "clock" or an operator's name
+	Reason        string `json:"reason"`  // why, in the operator's words
 
 	// Of a withdrawal or sale that two operators look at:
-	ApprovedBy string // the first of them
-	Approval   string // why, in their words
+	ApprovedBy string `json:"approved_by"` // the first of them
+	Approval   string `json:"approval"`    // why, in their words
 
 	// Of a buy, from the chain:
-	Derived  bool     // To is derived from the exchange's extended public key
-	Index    uint32   // of the key
-	Credited Money    // AITBC, in all; 0 where it is Amount or nothing: see Transaction.Credited
-	Frozen   Money    // the part of Credited that the chain took back
-	Outputs  []Output // that paid to To, in the order in which they were found
+	Derived  bool     `json:"derived"`  // To is derived from the exchange's extended public key
+	Index    uint32   `json:"index"`    // of the key
+	Credited Money    `json:"credited"` // AITBC, in all; 0 where it is Amount or nothing: see Transaction.Credited
+	Frozen   Money    `json:"frozen"`   // the part of Credited that the chain took back
+	Outputs  []Output `json:"outputs"`  // that paid to To, in the order in which they were found
 }
 
 // detail returns t.Detail, or an empty one.

@@ -95,7 +95,7 @@ func (d *dumper) events(dir string, stderr io.Writer) error {
 		for i, event := range record.Events {
 			line := object{
 				{"frame", p.Frame}, {"record", p.Record}, {"index", i}, {"user_id", record.User},
-				{"seq", record.Seq}, {"at", record.At}, {"event", snake(reflect.TypeOf(event).Elem().Name())},
+				{"seq", record.Seq}, {"at", record.At}, {"event", snake(account.EventName(event))},
 			}
 			if err := d.line(append(line, fields(event)...)); err != nil {
 				return err
@@ -228,17 +228,17 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSpace(text.Bytes()), err
 }
 
-// fields returns the fields of the struct that p points to, named as in the API.
+// fields returns the fields of the struct that p points to, each named by its json tag.
 func fields(p any) object {
 	v := reflect.ValueOf(p).Elem()
 	var o object
 	for i := range v.NumField() {
-		o = append(o, member{snake(v.Type().Field(i).Name), v.Field(i).Interface()})
+		o = append(o, member{v.Type().Field(i).Tag.Get("json"), v.Field(i).Interface()})
 	}
 	return o
 }
 
-// snake turns ExpiresAt into expires_at, and BTCFee into btc_fee.
+// snake turns TxCompleted into tx_completed, and TOTPUsed into totp_used.
 func snake(name string) string {
 	var b strings.Builder
 	runes := []rune(name)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/aitbc/exchange/actors"
@@ -47,7 +46,7 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 		users[record.User] = true
 		fmt.Fprintf(stdout, "lost           frame %d, record %d: user %s, event %d:", p.Frame, p.Record, record.User, record.Seq)
 		for _, event := range record.Events {
-			fmt.Fprint(stdout, " ", strings.TrimPrefix(fmt.Sprintf("%T", event), "*account."))
+			fmt.Fprint(stdout, " ", account.EventName(event))
 		}
 		fmt.Fprintln(stdout)
 		return nil

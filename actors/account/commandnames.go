@@ -1,0 +1,60 @@
+package account
+
+// CommandName returns the name of c, such as SettlePayment: one word for the log that an
+// operator reads, whatever the Go type is called.
+func CommandName(c Command) string { return c.name() }
+
+func (*AddAddress) name() string        { return "AddAddress" }
+func (*RemoveAddress) name() string     { return "RemoveAddress" }
+func (*StepUpByTOTP) name() string      { return "StepUpByTOTP" }
+func (*StepUpByPasskey) name() string   { return "StepUpByPasskey" }
+func (*StepUpByRecovery) name() string  { return "StepUpByRecovery" }
+func (*EnrolTOTP) name() string         { return "EnrolTOTP" }
+func (*AddPasskey) name() string        { return "AddPasskey" }
+func (*RemoveTOTP) name() string        { return "RemoveTOTP" }
+func (*RemovePasskey) name() string     { return "RemovePasskey" }
+func (*SetRecoveryCodes) name() string  { return "SetRecoveryCodes" }
+func (*ResetFactors) name() string      { return "ResetFactors" }
+func (*SendEmailCode) name() string     { return "SendEmailCode" }
+func (*ConfirmEmail) name() string      { return "ConfirmEmail" }
+func (*AdvanceChain) name() string      { return "AdvanceChain" }
+func (*Login) name() string             { return "Login" }
+func (*Refused) name() string           { return "Refused" }
+func (*Logout) name() string            { return "Logout" }
+func (*EndOtherSessions) name() string  { return "EndOtherSessions" }
+func (*UseSession) name() string        { return "UseSession" }
+func (*ChangeProfile) name() string     { return "ChangeProfile" }
+func (*SetStatus) name() string         { return "SetStatus" }
+func (*Deposit) name() string           { return "Deposit" }
+func (*Credit) name() string            { return "Credit" }
+func (*Debit) name() string             { return "Debit" }
+func (*Withdraw) name() string          { return "Withdraw" }
+func (*Sell) name() string              { return "Sell" }
+func (*CreatePayment) name() string     { return "CreatePayment" }
+func (*Complete) name() string          { return "Complete" }
+func (*Fail) name() string              { return "Fail" }
+func (*ExpirePayment) name() string     { return "ExpirePayment" }
+func (*SettleNotice) name() string      { return "SettleNotice" }
+func (*ReplayNotice) name() string      { return "ReplayNotice" }
+func (*ClaimSale) name() string         { return "ClaimSale" }
+func (*FreeSale) name() string          { return "FreeSale" }
+func (*PaySale) name() string           { return "PaySale" }
+func (*SettleRefund) name() string      { return "SettleRefund" }
+func (*ExportPayout) name() string      { return "ExportPayout" }
+func (*SignPayout) name() string        { return "SignPayout" }
+func (*MinePayout) name() string        { return "MinePayout" }
+func (*UnminePayout) name() string      { return "UnminePayout" }
+func (*ConfirmPayout) name() string     { return "ConfirmPayout" }
+func (*CancelPayout) name() string      { return "CancelPayout" }
+func (*SeeOutput) name() string         { return "SeeOutput" }
+func (*ConfirmOutput) name() string     { return "ConfirmOutput" }
+func (*RemoveOutput) name() string      { return "RemoveOutput" }
+func (*SettlePayment) name() string     { return "SettlePayment" }
+func (*QueueRefund) name() string       { return "QueueRefund" }
+func (*LiftFreeze) name() string        { return "LiftFreeze" }
+func (*StartRecovery) name() string     { return "StartRecovery" }
+func (*ConfirmRecovery) name() string   { return "ConfirmRecovery" }
+func (*CancelRecovery) name() string    { return "CancelRecovery" }
+func (*RemindRecovery) name() string    { return "RemindRecovery" }
+func (*CompleteRecovery) name() string  { return "CompleteRecovery" }
+func (*ApproveWithdrawal) name() string { return "ApproveWithdrawal" }
