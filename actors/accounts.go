@@ -74,7 +74,7 @@ func (x *Exchange) ChangeProfile(s *Session, email, username string) (*account.S
 		}
 	}
 
-	settle := func(after *account.State, err error) {
+	settle := func(receipt Receipt, err error) {
 		if err != nil {
 			if errors.Is(err, ErrOutcomeUnknown) { // the journal is gone: nobody will use the names
 				u.renaming.Unlock()
@@ -83,21 +83,18 @@ func (x *Exchange) ChangeProfile(s *Session, email, username string) (*account.S
 			undo()
 			return
 		}
-		release(x.directory.emails, before.Email, after.Email)
-		release(x.directory.usernames, before.Username, after.Username)
+		release(x.directory.emails, before.Email, receipt.State.Email)
+		release(x.directory.usernames, before.Username, receipt.State.Username)
 		u.renaming.Unlock()
 	}
 	c := x.newCall(&account.ChangeProfile{Guard: x.guardOf(s), Email: email, Username: username})
-	c.whenLate = func() { // the names stay claimed until the outcome is known
-		receipt, err := x.collect(c)
-		settle(receipt.State, err)
-	}
+	c.whenLate = settle // the names stay claimed until the outcome is known
 	x.post(c, u, nil)
-	if !c.wait() {
-		return nil, ErrOutcomeUnknown
+	if !<-c.done {
+		return nil, ErrOutcomeUnknown // and settling is not ours any more
 	}
 	receipt, err := x.collect(c)
-	settle(receipt.State, err)
+	settle(receipt, err)
 	return receipt.State, err
 }
 

@@ -1,37 +1,71 @@
 package actors
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/aitbc/exchange/actors/account"
 )
 
-// call carries one command to an actor and its outcome back. It is its own
-// journal completion and its own waiter, and is pooled, so that a command costs
-// no future, no timer and no registry entry. Whoever holds it may touch it: the
-// requester, then the actor, then the committer, then the requester again. A
-// requester that gave up never touches it, or pools it, again.
+// call carries one command to an actor and its outcome back. It is its own journal
+// completion and its own waiter, and is pooled, so that a command costs no future, no
+// timer and no registry entry.
+//
+// One party at a time owns a call, and hands it on once:
+//
+//	owner      from                      until
+//	requester  newCall                   post
+//	actor      the mailbox               it gives the call to the journal, or fails it
+//	committer  Committed, or fail        answer
+//	requester  answer, if it still waits collect, which pools the call
+//
+// The requester's fields are written before post and stay as they are until collect; the
+// outcome's are the owner's alone. For who waits as a Requester answer itself collects.
+//
+// A requester waits from post on. Two end that, the committer by answer and overdue by
+// giveUp, by changing waiting, and whoever is first tells the requester:
+//
+//	waiting   answer makes it  giveUp makes it
+//	a tick    answered         gaveUp, if that tick is long past
+//	forever   answered         -
+//	gaveUp    answered         -
+//	answered  a panic          -
+//
+// A call that was given up is never collected: its requester may be being told so at any
+// time after, by done or requester, and whoever had the call next would be told instead.
+// It stays the actor's, the committer's, and whenLate's where somebody has to know the
+// outcome all the same, and then nobody's.
 type call struct {
 	exchange *Exchange
-	done     chan bool     // capacity 1, so that finishing never blocks: whether there is an outcome
-	next     *call         // of the mailbox
-	waiting  atomic.Uint64 // whether somebody waits, and since when: see overdue
-	whenLate func()        // called with the outcome where the requester gave up; may be nil
-	patient  bool          // the requester never gives up
+	done     chan bool     // capacity 1, so that telling never blocks: whether there is an outcome
+	waiting  atomic.Uint64 // how somebody waits: answered, gaveUp, forever, or from firstTick on since when
 
-	requester Requester // told the outcome; nil where somebody waits for done
+	next *call // of the mailbox
 
-	user    *user
-	command account.Command
-	deposit account.Deposit // the command of the hottest route, so that it needs no allocation
-	idem    account.Idempotency
-	hasIdem bool
+	// The requester's.
+	requester Requester            // told the outcome; nil where somebody waits for done
+	whenLate  func(Receipt, error) // told it where the requester gave up, on a goroutine of its own; may be nil
+	patient   bool                 // the requester never gives up
+	user      *user
+	command   account.Command
+	deposit   account.Deposit // the command of the hottest route, so that it needs no allocation
+	idem      account.Idempotency
+	hasIdem   bool
 
+	// The outcome's.
 	decision account.Decision
 	encoded  []byte         // the decision's record; kept for its capacity
 	state    *account.State // after the record; nil if nothing changed
 	err      error
 }
+
+// What call.waiting is beside the tick at which its requester began to wait.
+const (
+	answered = iota // the outcome is known; or the call was not sent
+	gaveUp          // the requester was told, or is being told, that it is not
+	forever         // a patient requester waits
+	firstTick
+)
 
 func newCall(x *Exchange) *call {
 	c := &call{exchange: x, done: make(chan bool, 1)}
@@ -64,20 +98,62 @@ func (c *call) fail(err error) {
 	c.answer()
 }
 
-// answer gives the call, with its outcome, back to the requester, if that still waits.
+// wait notes that the requester begins to wait, at a tick.
+func (c *call) wait(tick uint64) {
+	since := firstTick + tick
+	if c.patient {
+		since = forever
+	}
+	if was := c.waiting.Swap(since); was != answered {
+		panic(fmt.Sprintf("actors: a call was sent that is still waited for (%d)", was))
+	}
+}
+
+// answer ends the command. It gives the call, with its outcome, back to the requester if
+// that still waits.
 func (c *call) answer() {
 	c.user.end()
-	since := c.waiting.Load()
-	switch {
-	case since != gaveUp && c.waiting.CompareAndSwap(since, isAnswered):
-		if requester := c.requester; requester != nil {
-			requester.Outcome(c.exchange.collect(c))
-			return
+	switch c.waiting.Swap(answered) {
+	case answered:
+		panic("actors: a call was answered twice")
+	case gaveUp:
+		if c.whenLate != nil {
+			go c.whenLate(c.outcome())
 		}
-		c.done <- true
-	case c.whenLate != nil:
-		go c.whenLate()
+		return
 	}
+	if requester := c.requester; requester != nil {
+		requester.Outcome(c.exchange.collect(c))
+		return
+	}
+	c.done <- true
+}
+
+// giveUp lets the requester go if it has waited for long at a tick. It does not own c,
+// which may be another requester's by now. But a tick that was long past, and is still
+// there to be changed, is of whoever waits now.
+func (c *call) giveUp(now uint64) {
+	since := c.waiting.Load()
+	if since < firstTick || firstTick+now-since < patience || !c.waiting.CompareAndSwap(since, gaveUp) {
+		return
+	}
+	if c.requester != nil {
+		c.requester.Outcome(Receipt{}, ErrOutcomeUnknown)
+		return
+	}
+	c.done <- false
+}
+
+// outcome returns what came of the command.
+func (c *call) outcome() (Receipt, error) {
+	if c.err != nil {
+		return Receipt{}, c.err
+	}
+	receipt := Receipt{State: c.state, N: c.decision.N, Replayed: c.decision.Replayed}
+	if receipt.State == nil {
+		receipt.State = c.user.durable.Load()
+	}
+	return receipt, nil
 }
 
 // Requester is told the outcome of a command, as it would be returned by Make, once, by
@@ -126,36 +202,29 @@ func (x *Exchange) post(c *call, u *user, idem *account.Idempotency) {
 	if idem != nil {
 		c.idem, c.hasIdem = *idem, true
 	}
-	x.overdue.wait(c)
+	c.wait(x.overdue.ticks.Load())
 	x.begin(u)
 	x.mailboxOf(u).post(c)
 }
 
 // await waits until the outcome of a command that was sent is durable.
 func (x *Exchange) await(c *call) (Receipt, error) {
-	if !c.wait() {
-		return Receipt{}, ErrOutcomeUnknown
+	if !<-c.done {
+		return Receipt{}, ErrOutcomeUnknown // and c is not the requester's any more
 	}
 	return x.collect(c)
 }
 
-// wait reports whether the outcome came in time. If not, c belongs to the actor
-// and the committer for good.
-func (c *call) wait() bool { return <-c.done }
-
-// collect takes the outcome out of a finished call and gives the call back.
+// collect takes the outcome out of a call whose requester was told that there is one, and
+// gives the call back.
 func (x *Exchange) collect(c *call) (Receipt, error) {
-	receipt, err := Receipt{State: c.state, N: c.decision.N, Replayed: c.decision.Replayed}, c.err
-	if receipt.State == nil {
-		receipt.State = c.user.durable.Load()
-	}
-	c.user, c.command, c.hasIdem, c.decision, c.state, c.err = nil, nil, false, account.Decision{}, nil, nil
-	c.whenLate, c.patient, c.requester = nil, false, nil
+	receipt, err := c.outcome()
+	c.requester, c.whenLate, c.patient, c.user, c.command, c.hasIdem = nil, nil, false, nil, nil, false
+	c.decision, c.state, c.err = account.Decision{}, nil, nil
 	x.calls.Put(c)
 	x.commands.Add(1)
 	if err != nil {
 		x.refused.Add(1)
-		return Receipt{}, err
 	}
-	return receipt, nil
+	return receipt, err
 }

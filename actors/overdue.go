@@ -16,28 +16,11 @@ type overdue struct {
 	finished sync.WaitGroup
 
 	mu    sync.Mutex
-	calls []weak.Pointer[call] // guarded by mu: all that there are, pooled or not
+	calls []weak.Pointer[call] // guarded by mu: all that there are, pooled or not, or given up and not yet collected as garbage
 }
-
-// What call.waiting is beside the tick at which its requester began to wait.
-const (
-	isAnswered = iota // or nobody waits, or whoever does never gives up
-	gaveUp
-	firstTick
-)
 
 // patience is how many ticks a requester waits, less a part of the first.
 const patience = 10
-
-// wait notes that somebody begins to wait for c, which may be a pooled one that whoever
-// had it before gave up.
-func (o *overdue) wait(c *call) {
-	since := uint64(isAnswered)
-	if !c.patient {
-		since = firstTick + o.ticks.Load()
-	}
-	c.waiting.Store(since)
-}
 
 func (o *overdue) add(c *call) {
 	o.mu.Lock()
@@ -71,14 +54,7 @@ func (o *overdue) letGo(now uint64) {
 		if c == nil {
 			return true
 		}
-		since := c.waiting.Load()
-		if since >= firstTick && firstTick+now-since >= patience && c.waiting.CompareAndSwap(since, gaveUp) {
-			if c.requester != nil {
-				c.requester.Outcome(Receipt{}, ErrOutcomeUnknown)
-			} else {
-				c.done <- false
-			}
-		}
+		c.giveUp(now)
 		return false
 	})
 }

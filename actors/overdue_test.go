@@ -80,9 +80,9 @@ func TestRequestsGiveUpWhileOutcomesCome(t *testing.T) {
 	})
 }
 
-// A change of a profile is collected although nobody waits for it any more, so its call is
-// pooled; what waits for as long as it takes may be the next to have it.
-func TestACallThatWasGivenUpIsAnsweredTheNextTime(t *testing.T) {
+// A change of a profile has its outcome although nobody waits for it any more, and what
+// waits for as long as it takes has its own after that.
+func TestWhatComesAfterCommandsThatWereGivenUpIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &memoryLog{}
 		w := start(t, log, withChain(&quietChain{}), func(s *setup) { s.actors.CommandTimeout = time.Second })

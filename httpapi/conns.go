@@ -130,7 +130,8 @@ func (c *timedConn) enter(p phase) {
 }
 
 // interrupt makes the read or write under way fail with a timeout, to which
-// fasthttp answers and closes, as it does to a deadline of its own.
+// fasthttp answers and closes, as it does to a deadline of its own. The response may
+// have left just now: then no other request is read, whose response could not.
 func (c *timedConn) interrupt(p phase) {
 	c.timer.mu.Lock()
 	conn := c.Conn
@@ -138,7 +139,6 @@ func (c *timedConn) interrupt(p phase) {
 	past := time.Unix(1, 0)
 	if p == phaseWriting {
 		_ = conn.SetWriteDeadline(past)
-		return
 	}
 	_ = conn.SetReadDeadline(past)
 }

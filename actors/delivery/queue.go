@@ -77,6 +77,7 @@ type Stats struct {
 type line struct {
 	items    []Item // that wait, by number
 	trying   *Item  // that an attempt is under way for, else nil
+	again    *Item  // that one, added anew: a replay, if the attempt ends it
 	due      time.Time
 	attempts uint32 // of the one that is tried, or else the first that waits
 	problem  string // of its last attempt
@@ -86,7 +87,7 @@ type line struct {
 // insert puts an item where its number belongs, and reports whether it is the first.
 func (l *line) insert(item Item) (first, fresh bool) {
 	i, queued := slices.BinarySearchFunc(l.items, item.N, func(other Item, n uint32) int { return cmp.Compare(other.N, n) })
-	if queued || (l.trying != nil && l.trying.N == item.N) {
+	if queued {
 		return false, false
 	}
 	l.items = slices.Insert(l.items, i, item)
@@ -102,7 +103,8 @@ func New(cfg Config) *Queue {
 	return &Queue{cfg: cfg, wake: make(chan struct{}, 1), lines: map[[16]byte]*line{}}
 }
 
-// Add queues an item. It does not block. One that is queued already stays as it is.
+// Add queues an item. It does not block. One that is queued already stays as it is. One
+// whose end is durable, and of which this is all that is left to note, is queued anew.
 func (q *Queue) Add(item Item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -111,6 +113,10 @@ func (q *Queue) Add(item Item) {
 		l = &line{due: time.Now()}
 		q.lines[item.Line] = l
 		heap.Push(&q.due, l)
+	}
+	if l.trying != nil && l.trying.N == item.N {
+		l.again = &item
+		return
 	}
 	first, fresh := l.insert(item)
 	if !fresh {
@@ -234,6 +240,12 @@ func (q *Queue) attempt(ctx context.Context, l *line, item Item) error {
 			l.attempts, l.problem, l.due = attempt, result.Problem, l.due.Add(q.backoff(attempt))
 		}
 	}
+	if again := l.again; again != nil && (result.Delivered || givenUp) {
+		l.insert(*again)
+		q.stats.Open++
+		q.ages.add(*again)
+	}
+	l.again = nil
 	if len(l.items) == 0 {
 		delete(q.lines, item.Line)
 		return nil

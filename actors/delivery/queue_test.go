@@ -23,6 +23,7 @@ type receiver struct {
 	most   int                    // guarded by mu: attempts at once
 	now    int                    // guarded by mu
 	endErr error
+	onEnd  func(Ended) // may be nil
 	takes  time.Duration
 }
 
@@ -48,8 +49,11 @@ func (r *receiver) deliver(ctx context.Context, item Item) Result {
 
 func (r *receiver) end(_ context.Context, e Ended) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.ended = append(r.ended, e)
+	r.mu.Unlock()
+	if r.onEnd != nil {
+		r.onEnd(e)
+	}
 	return r.endErr
 }
 
@@ -262,6 +266,47 @@ func TestWhereAnItemStandsIsKnown(t *testing.T) {
 		}
 		if got := r.queue.Oldest(); !got.Equal(begun) {
 			t.Errorf("the oldest is of %s, want %s", got, begun)
+		}
+	})
+}
+
+// Whoever sees that a delivery has ended may have it replayed before the queue has noted
+// the end.
+func TestAReplayThatComesWithTheEndIsDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{answer: good}
+		r.onEnd = func(e Ended) {
+			if len(r.ended) == 1 {
+				r.queue.Add(item('a', e.N))
+			}
+		}
+		if err := r.during(t, Config{}, time.Minute, item('a', 1), item('a', 2)); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(r.log); got != "[a.1 a.1 a.2]" {
+			t.Errorf("%s was tried", got)
+		}
+		if st := r.queue.Stats(); st.Open != 0 || st.Delivered != 3 || !r.queue.Oldest().IsZero() {
+			t.Errorf("%+v, the oldest of %s", st, r.queue.Oldest())
+		}
+	})
+}
+
+// What is added again while it is tried, and fails, is one item all the same.
+func TestWhatIsAddedAgainWhileItFailsIsTriedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		r.answer = func(item Item, try int) Result {
+			if try == 1 {
+				r.queue.Add(item)
+			}
+			return Result{Delivered: try == 2}
+		}
+		if err := r.during(t, Config{}, time.Minute, item('a', 1)); err != nil {
+			t.Fatal(err)
+		}
+		if st := r.queue.Stats(); st.Attempts != 2 || st.Delivered != 1 || st.Open != 0 {
+			t.Errorf("%+v", st)
 		}
 	})
 }

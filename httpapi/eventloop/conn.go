@@ -45,7 +45,7 @@ type Conn struct {
 
 	mu        sync.Mutex // held while the socket is used
 	closed    bool       // guarded by mu
-	answering bool       // guarded by mu: a response is due or leaving
+	answering bool       // guarded by mu: a message is being taken, or its response is due or leaving
 	last      bool       // guarded by mu: there is no other after it
 }
 
@@ -139,6 +139,7 @@ func (c *Conn) advance(t *turn) {
 		if t != nil {
 			out = t.out
 		}
+		c.answers(true) // before it is taken: whoever closes c from now on waits for the response
 		taken, response, verdict := l.handler.Message(c, in, out)
 		c.keep(in[taken:])
 		if t == nil {
@@ -149,10 +150,14 @@ func (c *Conn) advance(t *turn) {
 		}
 		switch verdict {
 		case Passed:
+			if c.answers(false) {
+				c.failed = net.ErrClosed
+				c.fail()
+				return
+			}
 			c.handOn()
 			return
 		case Pending:
-			c.answers(true)
 			l.handler.Start(c)
 			return
 		}

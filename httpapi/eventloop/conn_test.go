@@ -267,6 +267,23 @@ func TestAForeignCloseWaitsForTheResponse(t *testing.T) {
 	}
 }
 
+// A connection may be closed at the moment at which it was idle, and a message has come:
+// what was taken is answered, and what was not is the client's to send again.
+func TestAForeignCloseWaitsForTheMessageThatIsBeingTaken(t *testing.T) {
+	for _, first := range []string{"now a 5", "pass a 5"} {
+		for _, second := range []string{"shut b 5", "shutsoon b 5", "shutpass b 5"} {
+			s, c, _ := one(t)
+			c.ask(first)
+			c.send(second, "now c 5")
+			if second != "shutpass b 5" {
+				c.gets(second)
+			}
+			c.ends("") // c came too late
+			until(t, "it is gone", func() bool { return s.Open() == 0 })
+		}
+	}
+}
+
 func TestTheLastResponseIsTheLast(t *testing.T) {
 	for _, first := range []string{"now a 5", "pass a 5"} {
 		s, c, _ := one(t)

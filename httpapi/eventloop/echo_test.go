@@ -30,6 +30,8 @@ import (
 //	soon    pending, answered before Start returns
 //	later   pending, answered by another goroutine
 //	held    pending, answered by the test
+//	shut    answered by the loop, and the connection is closed by others before
+//	shutsoon, shutpass  too, but as for soon and pass
 //	pass    passed on
 //	detach  passed on, and answered on what Detach returns
 type echo struct {
@@ -76,6 +78,11 @@ func (e *echo) Message(c *Conn, in, out []byte) (taken int, response []byte, v V
 	}
 	line := in[:end]
 	verdict, _, _ := bytes.Cut(line, []byte{' '})
+	if bytes.HasPrefix(verdict, []byte("shut")) {
+		if err := p.Close(); err != nil {
+			e.t.Error(err)
+		}
+	}
 	switch string(verdict) {
 	case "none":
 		return end + 1, out, Answered
@@ -84,10 +91,10 @@ func (e *echo) Message(c *Conn, in, out []byte) (taken int, response []byte, v V
 		return end + 1, out, Answered
 	case "last":
 		c.Last()
-	case "soon", "later", "held":
+	case "soon", "shutsoon", "later", "held":
 		p.pending = bytes.Clone(line)
 		return end + 1, out, Pending
-	case "pass", "detach":
+	case "pass", "shutpass", "detach":
 		return 0, out, Passed
 	}
 	return end + 1, appendAnswer(out, string(line)), Answered
@@ -96,7 +103,7 @@ func (e *echo) Message(c *Conn, in, out []byte) (taken int, response []byte, v V
 func (e *echo) Start(c *Conn) {
 	verdict, _, _ := bytes.Cut(c.Data.(*peer).pending, []byte{' '})
 	switch string(verdict) {
-	case "soon":
+	case "soon", "shutsoon":
 		c.Answer()
 	case "later":
 		go c.Answer()
