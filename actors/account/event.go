@@ -72,7 +72,7 @@ const (
 	kindOtherSessionsEnded  kind = 15
 	kindSessionUsed         kind = 16
 
-	// 17 to 29 are what a user has beside the wallet.
+	// 17 to 28 are what a user has beside the wallet.
 	kindTOTPEnrolled     kind = 17
 	kindTOTPUsed         kind = 18
 	kindTOTPRemoved      kind = 19
@@ -123,6 +123,8 @@ const (
 	kindFreezeLifted     kind = 63
 	kindChainAdvanced    kind = 64
 
+	// 29, 75 and 76 are what a data directory is tied to; see codec_identity.go.
+
 	numKinds = 80
 )
 
@@ -172,6 +174,9 @@ func newEvent(k kind) Event {
 		return e
 	}
 	if e := newPayoutEvent(k); e != nil {
+		return e
+	}
+	if e := newIdentityEvent(k); e != nil {
 		return e
 	}
 	return newChainEvent(k)
