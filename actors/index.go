@@ -32,7 +32,7 @@ func (r *recovery) index() error {
 	x.created.list = users
 	x.directory.initNames(len(users)) // tables that need not grow
 
-	shares := make([]indexShare, r.workers)
+	shares, tied := make([]indexShare, r.workers), x.isTied()
 	var finished sync.WaitGroup
 	for i := range shares {
 		from, to := i*len(users)/len(shares), (i+1)*len(users)/len(shares)
@@ -44,6 +44,9 @@ func (r *recovery) index() error {
 			}
 			shares[i].index(&x.directory, users[from:to])
 			if shares[i].err == nil {
+				if !tied {
+					shares[i].evidence.look(x, users[from:to])
+				}
 				x.notices.index(users[from:to])
 				x.recoveries.index(users[from:to])
 				shares[i].resume = x.payments.index(users[from:to])
@@ -62,6 +65,7 @@ func (r *recovery) index() error {
 		x.transactions.Add(s.transactions)
 		all.open = append(all.open, s.open...)
 		x.payments.resume.join(s.resume)
+		r.evidence.join(s.evidence)
 	}
 	for _, o := range all.open {
 		x.opened(o.user, o.n, o.user.durable.Load())
@@ -81,6 +85,7 @@ type indexShare struct {
 	err          error
 	transactions uint64
 	resume       Resume
+	evidence     evidence
 }
 
 type openTransaction struct {

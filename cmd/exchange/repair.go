@@ -50,6 +50,9 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 			fmt.Fprint(stdout, " ", strings.TrimPrefix(fmt.Sprintf("%T", event), "*account."))
 		}
 		fmt.Fprintln(stdout)
+		if tied := identityEvents(record.Events); tied != "" {
+			fmt.Fprintf(stdout, "identity       that the data is tied to %s is lost with it\n", tied)
+		}
 		return nil
 	})
 	if err != nil {

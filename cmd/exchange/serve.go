@@ -224,7 +224,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
 	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
+		Journal: journal, Terms: s.terms, Chain: chain, Identity: s.identity(demo), Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
 		RecoveryDelay:  s.notices.recoveryDelay,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
@@ -259,7 +259,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
-		return errors.Join(err, listener.Close(), journal.Close())
+		return errors.Join(s.refusal(err, demo), listener.Close(), journal.Close())
 	}
 	recovered()
 	if err := factors.Secrets.Make(); err != nil { // nothing is encrypted with another key, or recovery had refused

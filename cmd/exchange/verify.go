@@ -88,6 +88,9 @@ func (l *ledger) report(w io.Writer, audits *auditCheck) error {
 	if l.found {
 		fmt.Fprintf(w, "snapshot       %d accounts after frame %d, %d bytes\n", l.snapshot.Entries, l.snapshot.Next-1, l.snapshot.Bytes)
 	}
+	for _, line := range identityLines(l.identity()) {
+		fmt.Fprintf(w, "identity       %s\n", line)
+	}
 	fmt.Fprintf(w, "accounts       %d with %d transactions\n", accounts, transactions)
 	if !l.whole {
 		fmt.Fprintf(w, "opening        %s AITBC, the snapshot's balances\n", amount(&l.opening))
