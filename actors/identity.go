@@ -135,7 +135,7 @@ func (e *evidence) look(x *Exchange, users []*user) {
 				if address, err := keys.Address(t.Detail.Index); err != nil || address != t.Detail.To {
 					payment := account.TransactionID{User: u.id, N: n}
 					e.other = &OtherIdentity{
-						Part: IdentityAddress, Directory: fmt.Sprintf("a real exchange whose payment %s has address %d", payment, t.Detail.Index),
+						Part: IdentityAddress, Directory: fmt.Sprintf("a real exchange whose payment %s has address %d, %s", payment, t.Detail.Index, t.Detail.To),
 						Is: t.Detail.To, Asked: fmt.Sprintf("%s of %s on %s", address, keys, keys.Network()),
 					}
 				}

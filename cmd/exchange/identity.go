@@ -66,7 +66,7 @@ func (s *settings) refusal(err error, demo bool) error {
 		asked = fmt.Sprintf("-bitcoin-xpub has account key %s, which it was moved on from", other.Asked)
 		remedy = "give -bitcoin-xpub with account key " + other.Is
 	case actors.IdentityAddress:
-		asked = fmt.Sprintf("it is %s, not %s, which -bitcoin-xpub and -bitcoin-network make", other.Is, other.Asked)
+		asked = "-bitcoin-xpub and -bitcoin-network make that " + other.Asked
 		remedy = "give the key and the network that it was begun with"
 	default:
 		return &usageError{fmt.Sprintf("-data %s has accounts, which an earlier version wrote, and nothing says whether they are of a demo or of a real exchange: say -demo or -demo=false once; it is kept from then on", s.data)}
