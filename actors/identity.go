@@ -19,6 +19,8 @@ type IdentityConfig struct {
 	Network bitcoin.Network
 	// Keys derives the addresses; nil without a node.
 	Keys *bitcoin.Keys
+	// Unconfirmed: the node has not said yet that it is on Network.
+	Unconfirmed bool
 }
 
 // IdentityPart is a part of what a data directory is tied to.
@@ -209,6 +211,8 @@ func (x *Exchange) identify(found *evidence) (*account.SetIdentity, error) {
 		return set, nil
 	case is.Network == "" && found.other != nil:
 		return nil, found.other
+	case is.Network == "" && asked.Unconfirmed && found.derived == 0: // else a mistake would stay
+		return nil, fmt.Errorf("%w: it has to say once that it is on %s, which the data is tied to from then on; start again when it answers", ErrNodeDown, asked.Network)
 	case is.Network == "":
 		x.keys = asked.Keys
 		set.Network, set.Genesis = asked.Network.String(), account.ChainHash(asked.Network.Genesis())

@@ -135,7 +135,7 @@ func (c *purse) isOurs(coin *bitcoin.Coin, script []byte) bool {
 	}
 	c.log.Error("ALERT: a coin does not pay to the address that the account key derives, and is left out of payouts; the key is not the one that it was received with",
 		slog.String("output", coin.Out.String()), slog.String("btc", coin.BTC.String()), slog.Int("index", int(coin.Index)), slog.Bool("change", coin.Change),
-		slog.String("derived_script", hex.EncodeToString(derived)), slog.String("script", hex.EncodeToString(script)), slog.Any("error", err))
+		slog.String("derived_script", hex.EncodeToString(derived)), slog.String("script", hex.EncodeToString(script)))
 	return false
 }
 

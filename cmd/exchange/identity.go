@@ -17,7 +17,7 @@ func (s *settings) identity(demo bool) *actors.IdentityConfig {
 		panic(err) // --bitcoin-network allows only names of networks
 	}
 	asked := &actors.IdentityConfig{
-		Mode: account.RealMode, ModeSaid: s.demo != "auto" || s.bitcoin.rpc != "", Network: network, Keys: s.bitcoin.keys,
+		Mode: account.RealMode, ModeSaid: s.demo != "auto" || s.bitcoin.rpc != "", Network: network, Keys: s.bitcoin.keys, Unconfirmed: !s.bitcoin.confirmed,
 	}
 	if demo {
 		asked.Mode = account.DemoMode

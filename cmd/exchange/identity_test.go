@@ -58,6 +58,9 @@ func TestARealExchangeIsNeverServedAsADemoNorADemoAsReal(t *testing.T) {
 	if out, code := runVerify(t, data); code != 0 || !strings.Contains(out, "identity       a demo\n") {
 		t.Errorf("verify: exit %d\n%s", code, out)
 	}
+	if o := runExchange(t, nil, "repair", "--data", data, "--truncate-at", "2"); o.code != 0 || !strings.Contains(o.stdout, "that the data is tied to demo mode is lost with it") {
+		t.Errorf("repair: exit %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
 }
 
 // fingerprint is that of testXpub.
@@ -75,6 +78,12 @@ func TestTheNetworkAndTheKeyOfTheDataStay(t *testing.T) {
 		return options
 	}
 	refusedStart(t, b.data, with("--bitcoin-xpub", bitcointest.SecondAccountKey), "account key "+fingerprint, "account key 1cfc2f8e", "exchange key move")
+	nobody := with("--bitcoin-rpc", "http://127.0.0.1:1")
+	fresh := t.TempDir()
+	runExchange(t, nil, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", fresh}, nobody...)...).failed(t, 1, "it has to say once that it is on regtest")
+	if out, _ := runVerify(t, fresh); !strings.Contains(out, "neither demo nor real yet") {
+		t.Errorf("before the node had said its network the data was tied:\n%s", out)
+	}
 	elsewhere := with("--bitcoin-network", "testnet4")
 	elsewhere[slices.Index(elsewhere, "--bitcoin-rpc")+1] = "http://127.0.0.1:1" // no node that would say so itself
 	refusedStart(t, b.data, elsewhere, "on regtest", "-bitcoin-network is testnet4", "give -bitcoin-network regtest")
