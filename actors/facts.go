@@ -76,6 +76,9 @@ func (p *payments) goOn() {
 	resume := p.resume
 	resume.join(p.exchange.payouts.resume())
 	resume.Keys = p.exchange.keys
+	if key := p.exchange.Identity().Key(); key != nil { // those below are the last key's
+		resume.NextIndex = max(resume.NextIndex, key.External)
+	}
 	p.resume = Resume{}
 	p.exchange.cfg.Chain.Start(resume, p.handle)
 	// A stop may have come between an output's last confirmation and the credit.

@@ -254,10 +254,11 @@ func (x *Exchange) tie(set *account.SetIdentity) error {
 }
 
 // MoveKey has addresses derived from the newest key of next from now on, and returns
-// where that begins. It is for the data of a stopped service, after RecoverStopped:
+// where that begins: at index first, or above every index of the log, whichever is more.
+// It is for the data of a stopped service, after RecoverStopped:
 // a running one has handed addresses to requests that are under way. What was paid to
 // the addresses of earlier keys is still seen, credited and spent.
-func (x *Exchange) MoveKey(next *bitcoin.Keys, by string) (account.ExtendedKey, error) {
+func (x *Exchange) MoveKey(next *bitcoin.Keys, first uint32, by string) (account.ExtendedKey, error) {
 	is := x.Identity()
 	fingerprint := account.KeyFingerprint(next.Fingerprint())
 	switch {
@@ -277,7 +278,7 @@ func (x *Exchange) MoveKey(next *bitcoin.Keys, by string) (account.ExtendedKey, 
 	}
 	key := account.ExtendedKey{
 		Fingerprint: fingerprint, Text: next.Text(),
-		External: max(x.payments.resume.NextIndex, is.Key().External),
+		External: max(first, x.payments.resume.NextIndex, is.Key().External),
 	}
 	receipt, err := x.do(x.cursor, &account.MoveKey{Key: key, By: by}, nil)
 	if err != nil {

@@ -248,3 +248,53 @@ func TestNoChainCreditsWhatIsOnTheOther(t *testing.T) {
 		w.stop()
 	})
 }
+
+func TestAKeyBeginsAboveEveryIndexThatWasGivenOut(t *testing.T) {
+	first, second := keysOf(t, bitcointest.AccountKey, bitcoin.Regtest), keysOf(t, bitcointest.SecondAccountKey, bitcoin.Regtest)
+	for _, c := range []struct{ asked, want uint32 }{{0, 3}, {2, 3}, {3, 3}, {50, 50}} {
+		log := &memoryLog{}
+		w := start(t, log, withChain(&derivedChain{keys: first}), withIdentity(realWith(first)))
+		s, _ := w.login("aitbc1wallet_payer")
+		for range 3 {
+			w.buy(s, 1000*account.Unit)
+		}
+		w.stop()
+
+		journal, err := persistence.Open(persistence.Config{Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := actors.New(actors.Config{Journal: journal, Terms: actors.DefaultTerms(), Random: rand.Reader})
+		if err := x.RecoverStopped(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		moved, err := x.MoveKey(second, c.asked, "olga")
+		if err != nil || moved.External != c.want || moved.Change != 1 || moved.By != "olga" {
+			t.Errorf("from %d on: %+v, %v, want %d", c.asked, moved, err, c.want)
+		}
+		if again, err := x.MoveKey(second, c.asked, "olga"); err == nil {
+			t.Errorf("a second move to it: %+v", again)
+		}
+		x.Close()
+		if err := journal.Close(); err != nil {
+			t.Error(err)
+		}
+
+		chain := &quietChain{}
+		w = start(t, log, withChain(chain), withIdentity(realWith(second)))
+		if chain.resume.NextIndex != c.want {
+			t.Errorf("the next address is %d, want %d", chain.resume.NextIndex, c.want)
+		}
+		for _, index := range []uint32{0, c.want - 1, c.want} {
+			want := first
+			if index == c.want {
+				want = second
+			}
+			got, err := chain.resume.Keys.Address(index)
+			if address, wrong := want.Address(index); err != nil || wrong != nil || got != address {
+				t.Errorf("address %d is %s, %v, want %s", index, got, err, address)
+			}
+		}
+		w.stop()
+	}
+}

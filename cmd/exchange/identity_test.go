@@ -190,7 +190,7 @@ func TestAfterAMoveToAnotherKeyBothArePaidAndSpent(t *testing.T) {
 	move().failed(t, 2, "-bitcoin-xpub is missing")
 	runExchange(t, nil, "key", "move", "--data", s.data, "--bitcoin-network", "signet", "--bitcoin-xpub", bitcointest.SecondAccountKey).failed(t, 1, "on regtest .* of signet")
 	runExchange(t, nil, "key", "move", "--data", t.TempDir(), "--bitcoin-network", "regtest", "--bitcoin-xpub", bitcointest.SecondAccountKey).failed(t, 1, "has no log")
-	if o := move("--bitcoin-xpub", bitcointest.SecondAccountKey, "--by", "olga"); o.code != 0 || !strings.Contains(o.stdout, "moved to account key 1cfc2f8e, for addresses from 2 on and change from payout 1 on") {
+	if o := move("--bitcoin-xpub", bitcointest.SecondAccountKey, "--by", "olga", "--bitcoin-first-index", "5"); o.code != 0 || !strings.Contains(o.stdout, "moved to account key 1cfc2f8e, for addresses from 5 on and change from payout 1 on") {
 		t.Fatalf("key move: exit %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 	move("--bitcoin-xpub", testXpub).failed(t, 1, "was moved on from before")
@@ -202,7 +202,7 @@ func TestAfterAMoveToAnotherKeyBothArePaidAndSpent(t *testing.T) {
 		t.Errorf("key move beside the service: exit %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 	next := s.buy()
-	if want := derived(t, bitcointest.SecondAccountKey, 2); next.address != want {
+	if want := derived(t, bitcointest.SecondAccountKey, 5); next.address != want {
 		t.Errorf("the next address is %s, want %s", next.address, want)
 	}
 	for _, q := range []asked{open, next} {
@@ -236,7 +236,7 @@ func TestAfterAMoveToAnotherKeyBothArePaidAndSpent(t *testing.T) {
 	n.Generate(1)
 	s.soldFor(last, s.payoutIs(2, "confirmed")["tx_hash"])
 	s.verify()
-	if out, _ := runVerify(t, s.data); !strings.Contains(out, "account key "+fingerprint+" for addresses from 0 to 1 and change from 0 to 0") || !strings.Contains(out, "account key 1cfc2f8e for addresses from 2 on and change from 1 on") {
+	if out, _ := runVerify(t, s.data); !strings.Contains(out, "account key "+fingerprint+" for addresses from 0 to 4 and change from 0 to 0") || !strings.Contains(out, "account key 1cfc2f8e for addresses from 5 on and change from 1 on") {
 		t.Errorf("verify says of the keys\n%s", out)
 	}
 	if o := runExchange(t, nil, "dump", "--data", s.data, "--what", "audit"); !strings.Contains(o.stdout, `"actor":"operator:olga","action":"key.move","target":"key:1cfc2f8e"`) {

@@ -62,7 +62,10 @@ func listKeys(args []string, env func(string) string, stdout io.Writer) error {
 }
 
 // keyMove are the options of key move.
-type keyMove struct{ dir, network, xpub, by string }
+type keyMove struct {
+	dir, network, xpub, by string
+	first                  int // index of the first address of the key; 0: the next one
+}
 
 func moveKey(args []string, env func(string) string, stdout io.Writer) error {
 	m := keyMove{dir: "./data", network: bitcoin.Mainnet.String(), by: machineUser()}
@@ -70,6 +73,7 @@ func moveKey(args []string, env func(string) string, stdout io.Writer) error {
 	o.text(&m.dir, "data", "directory of the log of a stopped service")
 	o.choice(&m.network, "bitcoin-network", bitcoin.NetworkNames(), "network of the key, which is that of the data")
 	o.text(&m.xpub, "bitcoin-xpub", "extended public key of the BIP-84 account that payments go to from now on, with its origin; never a private one")
+	o.integer(&m.first, "bitcoin-first-index", 0, bitcoin.MaxIndex, "first index of the new key's addresses, where that is more than the next one in the log: a restored backup does not know what was given out since")
 	o.text(&m.by, "by", "who does it, for the audit log")
 	if err := o.parse(args, env, stdout); err != nil {
 		return err
@@ -124,7 +128,7 @@ func (m *keyMove) move(keys *bitcoin.Keys) (moved account.ExtendedKey, err error
 		Journal: journal, Terms: actors.DefaultTerms(), Audit: audit.AuditLog, CommandTimeout: time.Minute, Logger: quiet, Random: rand.Reader,
 	})
 	if err = exchange.RecoverStopped(context.Background()); err == nil {
-		moved, err = exchange.MoveKey(keys, m.by)
+		moved, err = exchange.MoveKey(keys, uint32(m.first), m.by)
 	}
 	exchange.Close()
 	return moved, errors.Join(err, audit.journal.Close(), journal.Close())
