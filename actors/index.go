@@ -39,18 +39,7 @@ func (r *recovery) index() error {
 		finished.Add(1)
 		go func() {
 			defer finished.Done()
-			if shares[i].err = x.openSecrets(users[from:to]); shares[i].err != nil {
-				return
-			}
-			shares[i].index(&x.directory, users[from:to])
-			if shares[i].err == nil {
-				if !tied {
-					shares[i].evidence.look(x, users[from:to])
-				}
-				x.notices.index(users[from:to])
-				x.recoveries.index(users[from:to])
-				shares[i].resume = x.payments.index(users[from:to])
-			}
+			shares[i].gather(x, users[from:to], tied)
 		}()
 	}
 	finished.Wait()
@@ -108,6 +97,22 @@ func (t *datedTrade) before(other *datedTrade) bool {
 		return c < 0
 	}
 	return t.id.N < other.id.N
+}
+
+// gather looks at users; tied says that they have nothing to add to the identity.
+func (s *indexShare) gather(x *Exchange, users []*user, tied bool) {
+	if s.err = x.openSecrets(users); s.err != nil {
+		return
+	}
+	if s.index(&x.directory, users); s.err != nil {
+		return
+	}
+	if !tied {
+		s.evidence.look(x, users)
+	}
+	x.notices.index(users)
+	x.recoveries.index(users)
+	s.resume = x.payments.index(users)
 }
 
 func (s *indexShare) index(d *directory, users []*user) {
