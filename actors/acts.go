@@ -41,6 +41,8 @@ func userAct(id account.UserID, action, note string) Act {
 
 func payoutTarget(number uint32) string { return "payout:" + strconv.FormatUint(uint64(number), 10) }
 
+func keyTarget(f account.KeyFingerprint) string { return "key:" + f.String() }
+
 var statusActions = map[account.Status]string{
 	account.Active: "user.reactivate", account.Inactive: "user.close", account.Suspended: "user.suspend",
 }
@@ -87,6 +89,8 @@ func actOfCommand(id account.UserID, command account.Command) Act {
 		return operatorAct(c.By, "payout.sign", payoutTarget(c.Number), "")
 	case *account.CancelPayout:
 		return operatorAct(c.By, "payout.cancel", payoutTarget(c.Number), c.Reason)
+	case *account.MoveKey:
+		return operatorAct(c.By, "key.move", keyTarget(c.Key.Fingerprint), "")
 	case *account.SettleRefund:
 		return operatorAct(c.By, "refund.settle", transactionTarget(id, c.N), noteOf(c.Out.String(), c.Reason))
 	case *account.ReplayNotice: // its event needs none: many may be replayed by one act
@@ -149,6 +153,8 @@ func ActOfEvent(id account.UserID, event account.Event) Act {
 		return operatorAct(e.By, "payout.sign", payoutTarget(e.Number), "")
 	case *account.PayoutCancelled:
 		return operatorAct(e.By, "payout.cancel", payoutTarget(e.Number), "")
+	case *account.ExtendedKeyAdded: // the first is nobody's act
+		return operatorAct(e.By, "key.move", keyTarget(e.Fingerprint), "")
 	case *account.RefundSettled:
 		return operatorAct(e.By, "refund.settle", transactionTarget(id, e.N), "")
 	case *account.AddressAdded:

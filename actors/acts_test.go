@@ -18,6 +18,7 @@ var auditedEvents = map[string]struct {
 	event   account.Event
 	command account.Command
 }{
+	"ExtendedKeyAdded":   {&account.ExtendedKeyAdded{Fingerprint: account.KeyFingerprint{7}, By: "olga"}, &account.MoveKey{Key: account.ExtendedKey{Fingerprint: account.KeyFingerprint{7}}, By: "olga"}},
 	"Deposited":          {&account.Deposited{By: "olga"}, &account.Deposit{By: "olga"}},
 	"Credited":           {&account.Credited{By: "olga"}, &account.Credit{By: "olga"}},
 	"Debited":            {&account.Debited{By: "olga"}, &account.Debit{By: "olga"}},

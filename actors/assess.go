@@ -52,6 +52,13 @@ func (p *payments) settleLocked(ids []account.TransactionID) error {
 		if !ok || t.Type != account.TypeBuy {
 			continue
 		}
+		if !p.follows(t.Detail) {
+			// What was paid is not known here, and of a simulated address that is nothing.
+			if !t.Detail.Derived && t.Status == account.Pending && t.Detail.ExpiresAt < known && len(t.Detail.Outputs) == 0 {
+				orders = append(orders, order{u, &account.ExpirePayment{N: id.N}})
+			}
+			continue
+		}
 		a := p.assess(&t, known)
 		for _, command := range settlement(id.N, &t, &a) {
 			orders = append(orders, order{u, command})

@@ -16,7 +16,7 @@ import (
 // required.
 type BitcoinConfig struct {
 	Node   *bitcoin.Node
-	Keys   *bitcoin.Keys
+	Keys   *bitcoin.Keys // until Start, which may know of earlier ones
 	Poll   time.Duration // between two looks at the node; default 2 s
 	Logger *slog.Logger  // default: discard
 }
@@ -34,6 +34,7 @@ type BitcoinChain struct {
 	cancel   context.CancelFunc
 	finished sync.WaitGroup
 	handle   Handle
+	keys     *bitcoin.Keys // not written after Start
 
 	watcher atomic.Pointer[bitcoin.Watcher] // nil until the first block to read is known
 	ready   atomic.Bool                     // a place in the chain is in the log
@@ -49,7 +50,7 @@ func NewBitcoinChain(cfg BitcoinConfig) *BitcoinChain {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &BitcoinChain{cfg: cfg, network: cfg.Keys.Network()}
+	b := &BitcoinChain{cfg: cfg, network: cfg.Keys.Network(), keys: cfg.Keys}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
 }
@@ -57,6 +58,9 @@ func NewBitcoinChain(cfg BitcoinConfig) *BitcoinChain {
 // Start implements Chain.
 func (b *BitcoinChain) Start(resume Resume, handle Handle) {
 	b.handle, b.next = handle, resume.NextIndex
+	if resume.Keys != nil {
+		b.keys = resume.Keys
+	}
 	b.finished.Add(1)
 	if len(resume.Trail) == 0 {
 		go b.begin(resume)
@@ -168,7 +172,7 @@ func (b *BitcoinChain) NewAddress() (Address, error) {
 	}
 	for {
 		index := b.takeIndex()
-		text, err := b.cfg.Keys.Address(index)
+		text, err := b.keys.Address(index)
 		if err != nil {
 			if index < bitcoin.MaxIndex {
 				continue // one index in 2^127 has no key
@@ -204,7 +208,7 @@ func (b *BitcoinChain) GiveBack(a Address) {
 }
 
 // Keys implements Payer.
-func (b *BitcoinChain) Keys() *bitcoin.Keys { return b.cfg.Keys }
+func (b *BitcoinChain) Keys() *bitcoin.Keys { return b.keys }
 
 // Node implements Payer.
 func (b *BitcoinChain) Node() *bitcoin.Node { return b.cfg.Node }

@@ -63,6 +63,7 @@ type Resume struct {
 	Outputs   []bitcoin.InBlock // that a reorganisation could take back; with a zero Block, of the mempool
 	Addresses []string          // that were ever given out
 	NextIndex uint32            // above every index that was
+	Keys      *bitcoin.Keys     // of all addresses; nil: those that the Chain was made with
 }
 
 func (r *Resume) join(other Resume) {
@@ -81,6 +82,9 @@ type ChainStatus struct {
 func (x *Exchange) checkBitcoinAddress(address string) error {
 	if x.cfg.Chain != nil {
 		return x.cfg.Chain.CheckAddress(address)
+	}
+	if x.keys != nil {
+		return CheckBitcoinAddress(address, x.keys.Network().Params())
 	}
 	return CheckBitcoinAddress(address, &chaincfg.MainNetParams)
 }

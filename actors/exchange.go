@@ -68,6 +68,9 @@ type Config struct {
 	// security. nil: nothing is.
 	Audit *AuditLog
 
+	// Identity is what the data directory is to be. nil: whatever it is.
+	Identity *IdentityConfig
+
 	// Faucet lets users deposit to themselves and confirm their own payments.
 	Faucet bool
 
@@ -125,6 +128,8 @@ type Exchange struct {
 
 	created createdUsers
 	cursor  *user // the system account, which no directory has
+
+	keys *bitcoin.Keys // of all addresses, after Recover; nil where Config.Identity has none
 
 	lastRate     atomic.Int64  // that Config.Rate gave; 0 before the first
 	transactions atomic.Uint64 // of all accounts, for metrics

@@ -32,8 +32,11 @@ func (p *payments) index(users []*user) (r Resume) {
 		}
 		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
 			d := t.Detail
-			p.byAddress.Store(d.To, account.TransactionID{User: u.id, N: n})
-			r.Addresses = append(r.Addresses, d.To)
+			follows := p.follows(d)
+			if follows {
+				p.byAddress.Store(d.To, account.TransactionID{User: u.id, N: n})
+				r.Addresses = append(r.Addresses, d.To)
+			}
 			if d.Derived {
 				r.NextIndex = max(r.NextIndex, d.Index+1)
 			}
@@ -42,15 +45,14 @@ func (p *payments) index(users []*user) (r Resume) {
 				if o.Refunded > 0 {
 					p.exchange.refunds.note(state, n, o)
 				}
-				// A simulated output is in no real chain.
-				if !o.Gone && d.Derived != p.isSimulated() {
+				if !o.Gone && follows {
 					r.Outputs = append(r.Outputs, bitcoin.InBlock{
 						Output: bitcoin.Output{Out: wireOut(o.Out), BTC: o.BTC, Address: d.To},
 						Block:  bitcoin.Ref{Height: o.Height, Hash: [32]byte(o.Block)},
 					})
 				}
 			}
-			if len(d.Outputs) > 0 && p.exchange.cfg.Chain != nil { // whether the next block changes it, is found out at once
+			if len(d.Outputs) > 0 && follows { // whether the next block changes it, is found out at once
 				p.remember(account.TransactionID{User: u.id, N: n}, true)
 			}
 		}
@@ -72,6 +74,10 @@ func (p *payments) goOn() {
 	}
 	resume := p.resume
 	resume.join(p.exchange.payouts.resume())
+	resume.Keys = p.exchange.keys
+	if key := p.exchange.Identity().Key(); key != nil { // those below are the last key's
+		resume.NextIndex = max(resume.NextIndex, key.External)
+	}
 	p.resume = Resume{}
 	p.exchange.cfg.Chain.Start(resume, p.handle)
 	// A stop may have come between an output's last confirmation and the credit.
@@ -162,6 +168,13 @@ func (p *payments) stepBack(ctx context.Context, facts []bitcoin.Fact) error {
 func (p *payments) isSimulated() bool {
 	_, is := p.exchange.cfg.Chain.(*SimulatedChain)
 	return is
+}
+
+// follows reports whether the chain is the one that a payment is made on. What is
+// simulated pays to no address of a real key, and no real chain to a simulated address,
+// whatever the data was started as.
+func (p *payments) follows(d *account.Detail) bool {
+	return p.exchange.cfg.Chain != nil && d.Derived != p.isSimulated()
 }
 
 // follow notes a block. The caller holds settling.

@@ -32,22 +32,14 @@ func (r *recovery) index() error {
 	x.created.list = users
 	x.directory.initNames(len(users)) // tables that need not grow
 
-	shares := make([]indexShare, r.workers)
+	shares, tied := make([]indexShare, r.workers), x.isTied()
 	var finished sync.WaitGroup
 	for i := range shares {
 		from, to := i*len(users)/len(shares), (i+1)*len(users)/len(shares)
 		finished.Add(1)
 		go func() {
 			defer finished.Done()
-			if shares[i].err = x.openSecrets(users[from:to]); shares[i].err != nil {
-				return
-			}
-			shares[i].index(&x.directory, users[from:to])
-			if shares[i].err == nil {
-				x.notices.index(users[from:to])
-				x.recoveries.index(users[from:to])
-				shares[i].resume = x.payments.index(users[from:to])
-			}
+			shares[i].gather(x, users[from:to], tied)
 		}()
 	}
 	finished.Wait()
@@ -62,6 +54,7 @@ func (r *recovery) index() error {
 		x.transactions.Add(s.transactions)
 		all.open = append(all.open, s.open...)
 		x.payments.resume.join(s.resume)
+		r.evidence.join(s.evidence)
 	}
 	for _, o := range all.open {
 		x.opened(o.user, o.n, o.user.durable.Load())
@@ -81,6 +74,7 @@ type indexShare struct {
 	err          error
 	transactions uint64
 	resume       Resume
+	evidence     evidence
 }
 
 type openTransaction struct {
@@ -103,6 +97,22 @@ func (t *datedTrade) before(other *datedTrade) bool {
 		return c < 0
 	}
 	return t.id.N < other.id.N
+}
+
+// gather looks at users; tied says that they have nothing to add to the identity.
+func (s *indexShare) gather(x *Exchange, users []*user, tied bool) {
+	if s.err = x.openSecrets(users); s.err != nil {
+		return
+	}
+	if s.index(&x.directory, users); s.err != nil {
+		return
+	}
+	if !tied {
+		s.evidence.look(x, users)
+	}
+	x.notices.index(users)
+	x.recoveries.index(users)
+	s.resume = x.payments.index(users)
 }
 
 func (s *indexShare) index(d *directory, users []*user) {

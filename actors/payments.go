@@ -50,6 +50,9 @@ func (x *Exchange) CreatePayment(s *Session, amount, btc account.Money, notes st
 // ConfirmPayment credits a payment: by is the operator's name, or "" for the
 // payer, whose session's user must be id.User.
 func (x *Exchange) ConfirmPayment(id account.TransactionID, txHash, by string, idem *account.Idempotency) (Receipt, error) {
+	if t, _, ok := x.Transaction(id); ok && by == "" && t.Detail != nil && t.Detail.Derived && !x.payments.follows(t.Detail) {
+		return Receipt{}, &account.Error{Code: account.CodeNotPending, Message: "this payment is to be made with real Bitcoin: the chain confirms it, or an operator"}
+	}
 	return x.settle(id, &account.Complete{
 		N: id.N, Of: account.TypeBuy, TxHash: txHash, Confirmations: x.cfg.Terms.Confirmations, By: by,
 	}, idem)
@@ -94,6 +97,9 @@ func (p *payments) start() {
 		for _, id := range p.exchange.open.ids(account.TypeBuy) {
 			_, state := p.exchange.directory.find(id.User)
 			t, _ := state.History.At(id.N)
+			if !p.follows(t.Detail) {
+				continue
+			}
 			chain.Watch(WatchedPayment{ID: id, Address: t.Detail.To, BTC: t.Detail.BTC})
 		}
 		p.exchange.payouts.start()
@@ -125,7 +131,7 @@ func (p *payments) opened(id account.TransactionID, t *account.Transaction) {
 		default:
 		}
 	}
-	if chain := p.exchange.cfg.Chain; watching && chain != nil {
+	if chain := p.exchange.cfg.Chain; watching && p.follows(t.Detail) {
 		p.byAddress.Store(t.Detail.To, id)
 		chain.Watch(WatchedPayment{ID: id, Address: t.Detail.To, BTC: t.Detail.BTC})
 	}

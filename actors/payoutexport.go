@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -32,7 +34,7 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 	if err := p.reclaim(); err != nil { // of an export that failed halfway
 		return view, nil, err
 	}
-	coins := p.purse(ctx, payer.Node())
+	coins := p.purse(ctx, payer)
 	sales, required, leftOut, err := p.sales(payer, coins, by)
 	if err != nil {
 		return view, nil, err
@@ -65,13 +67,15 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 type purse struct {
 	ctx   context.Context
 	node  *bitcoin.Node
+	keys  *bitcoin.Keys
+	log   *slog.Logger
 	coins []bitcoin.Coin
 	known map[wire.OutPoint]bool // what the node has said
 }
 
-func (p *payouts) purse(ctx context.Context, node *bitcoin.Node) *purse {
+func (p *payouts) purse(ctx context.Context, payer Payer) *purse {
 	x := p.exchange
-	c := &purse{ctx: ctx, node: node, known: map[wire.OutPoint]bool{}}
+	c := &purse{ctx: ctx, node: payer.Node(), keys: payer.Keys(), log: x.log, known: map[wire.OutPoint]bool{}}
 	tip, wanted := x.payments.tip.Load(), int32(x.cfg.Terms.Confirmations)
 	spent := map[wire.OutPoint]bool{}
 	for _, payout := range p.all().List {
@@ -107,7 +111,8 @@ func (p *payouts) purse(ctx context.Context, node *bitcoin.Node) *purse {
 
 // has asks the node whether a coin of the purse can be spent.
 func (c *purse) has(out wire.OutPoint) (bool, error) {
-	if !slices.ContainsFunc(c.coins, func(coin bitcoin.Coin) bool { return coin.Out == out }) {
+	i := slices.IndexFunc(c.coins, func(coin bitcoin.Coin) bool { return coin.Out == out })
+	if i < 0 {
 		return false, nil
 	}
 	if has, known := c.known[out]; known {
@@ -117,8 +122,21 @@ func (c *purse) has(out wire.OutPoint) (bool, error) {
 	if err != nil {
 		return false, errors.Join(ErrNodeDown, err)
 	}
-	c.known[out] = info.Found && (!info.Coinbase || info.Confirmations >= coinbaseMaturity)
+	c.known[out] = info.Found && (!info.Coinbase || info.Confirmations >= coinbaseMaturity) && c.isOurs(&c.coins[i], info.Script)
 	return c.known[out], nil
+}
+
+// isOurs reports whether a coin pays to the address that the key derives for it. No
+// payout that spends another could ever be signed.
+func (c *purse) isOurs(coin *bitcoin.Coin, script []byte) bool {
+	derived, err := c.keys.Script(coin.Change, coin.Index)
+	if err == nil && bytes.Equal(derived, script) {
+		return true
+	}
+	c.log.Error("ALERT: a coin does not pay to the address that the account key derives, and is left out of payouts; the key is not the one that it was received with",
+		slog.String("output", coin.Out.String()), slog.String("btc", coin.BTC.String()), slog.Int("index", int(coin.Index)), slog.Bool("change", coin.Change),
+		slog.String("derived_script", hex.EncodeToString(derived)), slog.String("script", hex.EncodeToString(script)))
+	return false
 }
 
 // take returns the required coins, and the largest until there is enough for amount.

@@ -58,7 +58,31 @@ func (p Progress) Remaining() time.Duration {
 // user are applied in their order, those of different users in any. What is known
 // across users is made from the states afterwards, so that it does not depend on
 // that order.
+//
+// Data that is tied to something else than Config.Identity is an *OtherIdentity.
 func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
+	r, err := x.recoverStopped(ctx, progress)
+	if err != nil {
+		return err
+	}
+	x.payments.start()
+	x.notices.start()
+	x.recoveries.start()
+	x.snapshots.start(r.logBytes)
+	if x.cfg.PassivateAfter > 0 {
+		x.passive.start(x, x.cfg.PassivateAfter)
+	}
+	return nil
+}
+
+// RecoverStopped is Recover for a command on the data of a stopped service: neither the
+// chain nor the clock does anything by itself.
+func (x *Exchange) RecoverStopped(ctx context.Context) error {
+	_, err := x.recoverStopped(ctx, func(Progress) {})
+	return err
+}
+
+func (x *Exchange) recoverStopped(ctx context.Context, progress func(Progress)) (*recovery, error) {
 	r := &recovery{x: x, ctx: ctx, progress: progress, start: time.Now(), workers: runtime.GOMAXPROCS(0)}
 	from, err := r.loadSnapshot()
 	if err == nil {
@@ -68,20 +92,17 @@ func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
 		err = r.index()
 	}
 	if err != nil {
-		return err
+		return nil, err
+	}
+	set, err := x.identify(&r.evidence)
+	if err != nil {
+		return nil, err
 	}
 	if err := x.cfg.Journal.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	x.overdue.start(x.cfg.CommandTimeout)
-	x.payments.start()
-	x.notices.start()
-	x.recoveries.start()
-	x.snapshots.start(r.logBytes)
-	if x.cfg.PassivateAfter > 0 {
-		x.passive.start(x, x.cfg.PassivateAfter)
-	}
-	return nil
+	return r, x.tie(set)
 }
 
 // recovery is one run of Recover.
@@ -94,6 +115,7 @@ type recovery struct {
 	begun    time.Time // of the stage
 	told     Progress
 	logBytes int64 // of the records that were read
+	evidence evidence
 }
 
 // enter begins a stage.

@@ -21,7 +21,8 @@ A stranger who knows a wallet's address, and addresses are public, wants its acc
     TestTheTimeOfAnAnswerDoesNotTellWhoExists.
   - In demo mode, and with --auth open, an address is all that it takes. The log says so,
     and in demo mode the page. TestALoginIsSignedWhereverThisIsNoDemo,
-    TestDemoModeIsOffBeyondLoopbackUnlessAskedForByName.
+    TestDemoModeIsOffBeyondLoopbackUnlessAskedForByName. Data of a real exchange is
+    never served in demo mode. TestARealExchangeIsNeverServedAsADemoNorADemoAsReal.
 
 A guesser tries tokens, keys and logins by the million [V6, V7]:
   - Tokens are 256 random bits, kept as hashes and compared in constant time; whatever is

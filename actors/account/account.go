@@ -57,6 +57,7 @@ type State struct {
 	Counts   Counts
 
 	Trail    *Trail    // of the system account: the place in the chain; nil for all others
+	Identity *Identity // of the system account: what the data directory is tied to; nil for all others
 	Outbox   *Outbox   // notices; nil where there never was one
 	Contact  *Contact  // nil where no address was ever to be verified
 	Payouts  *Payouts  // of the system account: all there were; nil for all others

@@ -64,6 +64,9 @@ func TestARecordThatDoesNotFollowIsRefused(t *testing.T) {
 		"an approval by nobody":             next(withdrawal, &WithdrawalApproved{N: 2}),
 		"an approval of a payment":          next(payment, &WithdrawalApproved{N: 2, By: "ops"}),
 		"an approval of what is complete":   next(&WithdrawalApproved{N: 1, By: "ops"}),
+		"an identity of a user":             next(&ModeSet{Mode: RealMode}),
+		"a network of a user":               next(&NetworkSet{Network: "regtest"}),
+		"a key of a user":                   next(&ExtendedKeyAdded{Text: "vpub"}),
 		"two approvals":                     next(withdrawal, &WithdrawalApproved{N: 2, By: "ops"}, &WithdrawalApproved{N: 2, By: "more"}),
 	}
 	for name, r := range tests {
@@ -116,7 +119,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Payouts", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Identity", "Identity.Keys", "State.Payouts", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
 				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs":
 				continue
 			}
@@ -211,6 +214,12 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 	}
 	each("Payout", func(a *Account) any { return paying(a) }, inPlace)
 	each("PayoutCoin", func(a *Account) any { return &paying(a).Coins[0] }, inPlace)
+	tied := func(a *Account) *Identity {
+		a.Identity = &Identity{Mode: DemoMode, Keys: []ExtendedKey{{}}}
+		return a.Identity
+	}
+	each("Identity", func(a *Account) any { return tied(a) }, inPlace)
+	each("ExtendedKey", func(a *Account) any { return &tied(a).Keys[0] }, inPlace)
 	going := func(a *Account) *Outgoing {
 		a.Outgoing = &Outgoing{Claims: []Claim{{}}, Refunds: []Refund{{}}}
 		return a.Outgoing
@@ -221,6 +230,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		"sale's user":     func(a *Account) { paying(a).Sales[0].User[0]++ },
 		"sale's number":   func(a *Account) { paying(a).Sales[0].N++ },
 		"coin":            func(a *Account) { paying(a).Coins[0].Out.Index++ },
+		"second key":      func(a *Account) { i := tied(a); i.Keys = append(i.Keys, i.Keys[0]) },
 		"second payout":   func(a *Account) { p := paying(a); a.Payouts.List = append(a.Payouts.List, p) },
 		"refunded output": func(a *Account) { going(a).Refunds[0].Out.Index++ },
 		"no refund":       func(a *Account) { going(a).Refunds = nil },

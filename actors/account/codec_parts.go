@@ -56,6 +56,12 @@ var parts = [...]part{
 		append: func(s *State, dst []byte) []byte { return s.Outgoing.append(dst) },
 		read:   func(s *State, r *reader) { s.Outgoing = readOutgoing(r) },
 	},
+	{
+		number: 12,
+		has:    func(s *State) bool { return s.Identity != nil },
+		append: func(s *State, dst []byte) []byte { return s.Identity.append(dst) },
+		read:   func(s *State, r *reader) { s.Identity = readIdentity(r) },
+	},
 }
 
 // appendParts writes the parts of s: count, then for each its number, length in

@@ -75,6 +75,12 @@ func goldenStates(t testing.TB) map[string]*State {
 	do(t, a, &AdvanceChain{Blocks: Trail{First: 7, Hashes: []ChainHash{{1}, {2}}, Time: start}}, start)
 	states["system"] = &a.State
 
+	a = New(SystemID)
+	do(t, a, &SetIdentity{Mode: RealMode}, start)
+	do(t, a, identityOf(1), start+1)
+	do(t, a, &MoveKey{Key: ExtendedKey{Fingerprint: KeyFingerprint{2}, Text: "[73c5da0a/84h/1h/1h]vpub2", External: 300}, By: "ops"}, start+2)
+	states["identity"] = &a.State
+
 	a = opened(t, 0)
 	do(t, a, &EnrolTOTP{Rotation: rotation(0, 1), Secret: sealed(1), Step: 7, Recovery: []RecoveryCode{recoveryCode(1), recoveryCode(2)}}, start+1)
 	do(t, a, &AddPasskey{Rotation: rotation(1, 2), ID: []byte{0xa1}, Name: "Zoë's key", Record: []byte{1, 5}, Count: 3}, start+2)
@@ -136,10 +142,10 @@ func goldenStates(t testing.TB) map[string]*State {
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
+var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "identity": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true}
+var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "identity": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

@@ -58,3 +58,5 @@ func (*CancelRecovery) name() string    { return "CancelRecovery" }
 func (*RemindRecovery) name() string    { return "RemindRecovery" }
 func (*CompleteRecovery) name() string  { return "CompleteRecovery" }
 func (*ApproveWithdrawal) name() string { return "ApproveWithdrawal" }
+func (*SetIdentity) name() string       { return "SetIdentity" }
+func (*MoveKey) name() string           { return "MoveKey" }

@@ -74,7 +74,7 @@ const (
 	kindOtherSessionsEnded  kind = 15
 	kindSessionUsed         kind = 16
 
-	// 17 to 29 are what a user has beside the wallet.
+	// 17 to 28 are what a user has beside the wallet.
 	kindTOTPEnrolled     kind = 17
 	kindTOTPUsed         kind = 18
 	kindTOTPRemoved      kind = 19
@@ -124,6 +124,8 @@ const (
 	kindCreditReversed   kind = 62
 	kindFreezeLifted     kind = 63
 	kindChainAdvanced    kind = 64
+
+	// 29, 75 and 76 are what a data directory is tied to; see codec_identity.go.
 
 	numKinds = 80
 )

@@ -214,6 +214,20 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 			Hashes: rapid.SliceOfN(genChainHash, 1, 5).Draw(t, "hashes"),
 		}
 	}),
+	kindModeSet: rapid.Custom(func(t *rapid.T) Event {
+		return &ModeSet{Mode: rapid.SampledFrom([]Mode{DemoMode, RealMode}).Draw(t, "mode")}
+	}),
+	kindNetworkSet: rapid.Custom(func(t *rapid.T) Event {
+		return &NetworkSet{Network: text(t), Genesis: genChainHash.Draw(t, "genesis")}
+	}),
+	kindExtendedKeyAdded: rapid.Custom(func(t *rapid.T) Event {
+		e := &ExtendedKeyAdded{
+			Text:     rapid.StringN(0, 40, maxExtendedKey).Draw(t, "text"),
+			External: number(t), Change: number(t), By: text(t),
+		}
+		fill(t, e.Fingerprint[:])
+		return e
+	}),
 	kindPayoutExported: rapid.Custom(func(t *rapid.T) Event {
 		at := genTime.Draw(t, "at")
 		return &PayoutExported{Payout: Payout{

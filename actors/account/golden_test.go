@@ -83,6 +83,9 @@ var goldenEvents = map[string]Event{
 	"recovery_requested": &RecoveryRequested{Until: start + 259_200_000_000, Cancel: "7KQ2M-9DXW4"},
 	"recovery_reminded":  &RecoveryReminded{},
 	"recovery_cancelled": &RecoveryCancelled{By: "ops"},
+	"mode_set":           &ModeSet{Mode: RealMode},
+	"network_set":        &NetworkSet{Network: "regtest", Genesis: ChainHash{0: 0x06, 31: 0x0f}},
+	"extended_key_added": &ExtendedKeyAdded{Fingerprint: KeyFingerprint{0xfd, 0x13, 0xaa, 0xc9}, Text: "[73c5da0a/84h/1h/0h]vpub5Y6cj", External: 300, Change: 7, By: "ops"},
 	"key_used":           &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
 }
 

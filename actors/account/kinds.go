@@ -33,6 +33,7 @@ var kinds = [numKinds]struct {
 	kindRecoveryCodeUsed:    {"RecoveryCodeUsed", func() Event { return new(RecoveryCodeUsed) }},
 	kindSessionRotated:      {"SessionRotated", func() Event { return new(SessionRotated) }},
 	kindFactorsReset:        {"FactorsReset", func() Event { return new(FactorsReset) }},
+	kindModeSet:             {"ModeSet", func() Event { return new(ModeSet) }},
 	kindAddressAdded:        {"AddressAdded", func() Event { return new(AddressAdded) }},
 	kindAddressRemoved:      {"AddressRemoved", func() Event { return new(AddressRemoved) }},
 	kindWithdrawalApproved:  {"WithdrawalApproved", func() Event { return new(WithdrawalApproved) }},
@@ -64,6 +65,8 @@ var kinds = [numKinds]struct {
 	kindFreezeLifted:        {"FreezeLifted", func() Event { return new(FreezeLifted) }},
 	kindChainAdvanced:       {"ChainAdvanced", func() Event { return new(ChainAdvanced) }},
 	kindRefundSettled:       {"RefundSettled", func() Event { return new(RefundSettled) }},
+	kindNetworkSet:          {"NetworkSet", func() Event { return new(NetworkSet) }},
+	kindExtendedKeyAdded:    {"ExtendedKeyAdded", func() Event { return new(ExtendedKeyAdded) }},
 }
 
 // newEvent returns an empty event of kind k, or nil if there is no such kind.

@@ -1,10 +1,12 @@
 package bitcoin
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,21 +40,57 @@ const accountDepth = 3
 // The exchange never holds a private key.
 var ErrPrivateKey = errors.New("this is a private key, which the exchange must never hold: consider it exposed, and give the account's extended public key")
 
-// Keys derives addresses from the extended public key of a BIP-84 account. It
-// holds no private key, never changes, and may be used from any goroutine.
+// Keys derives addresses from the extended public keys of BIP-84 accounts: each index
+// from the key that it belongs to. It holds no private key, never changes, and may be
+// used from any goroutine.
 type Keys struct {
 	network Network
-	chains  [2]*hdkeychain.ExtendedKey
-	origin  uint32   // fingerprint of the key that path begins at, as PSBT has it
-	path    []uint32 // from there to the account
+	keys    []*extendedKey // by their first indexes; never empty
 }
 
-// ParseKeys reads an account's extended public key: zpub or xpub on mainnet, vpub
-// or tpub elsewhere, with or without its origin before it as in BIP-380,
+// extendedKey is the key of an account, and the first indexes that it is used for.
+type extendedKey struct {
+	text   string    // as it was given, without space around it
+	first  [2]uint32 // by chain
+	chains [2]*hdkeychain.ExtendedKey
+	origin uint32   // fingerprint of the key that path begins at, as PSBT has it
+	path   []uint32 // from there to the account
+}
+
+// ParseKeys reads an account's extended public key, for all indexes: zpub or xpub on
+// mainnet, vpub or tpub elsewhere, with or without its origin before it as in BIP-380,
 // "[d34db33f/84h/0h/0h]xpub...". No error repeats what was given.
 func ParseKeys(text string, network Network) (*Keys, error) {
-	k := &Keys{network: network}
-	text = strings.TrimSpace(text)
+	key, err := parseKey(strings.TrimSpace(text), network)
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{network: network, keys: []*extendedKey{key}}, nil
+}
+
+// Then returns the keys of k, and the newest of next for the external indexes from
+// external on and the change indexes from change on, which are none below those of k's
+// newest.
+func (k *Keys) Then(next *Keys, external, change uint32) *Keys {
+	key := *next.newest()
+	key.first = [2]uint32{externalChain: external, changeChain: change}
+	return &Keys{network: k.network, keys: append(slices.Clip(k.keys), &key)}
+}
+
+func (k *Keys) newest() *extendedKey { return k.keys[len(k.keys)-1] }
+
+// of returns the key of an index.
+func (k *Keys) of(chain int, index uint32) *extendedKey {
+	for _, key := range slices.Backward(k.keys) {
+		if key.first[chain] <= index {
+			return key
+		}
+	}
+	return k.keys[0]
+}
+
+func parseKey(text string, network Network) (*extendedKey, error) {
+	k := &extendedKey{text: text}
 	hasOrigin := strings.HasPrefix(text, "[")
 	if hasOrigin {
 		origin, key, closed := strings.Cut(text[1:], "]")
@@ -107,7 +145,7 @@ func ParseKeys(text string, network Network) (*Keys, error) {
 }
 
 // parseOrigin reads "d34db33f/84h/0h/0h"; ' is written for h too.
-func (k *Keys) parseOrigin(text string) error {
+func (k *extendedKey) parseOrigin(text string) error {
 	wrong := errors.New("the key's origin: want [fingerprint/84h/0h/0h] before the key")
 	fields := strings.Split(text, "/")
 	fingerprint, err := hex.DecodeString(fields[0])
@@ -136,9 +174,42 @@ func swap(fingerprint uint32) uint32 {
 // Network returns the network of the addresses.
 func (k *Keys) Network() Network { return k.network }
 
-// String returns the account's key fingerprint (BIP-32), which gives nothing away.
-func (k *Keys) String() string {
-	return fmt.Sprintf("account key %08x", k.chains[0].ParentFingerprint())
+// String names the newest account key by its fingerprint (BIP-32), which gives nothing
+// away.
+func (k *Keys) String() string { return fmt.Sprintf("account key %x", k.Fingerprint()) }
+
+// Fingerprint returns that of the newest account key (BIP-32).
+func (k *Keys) Fingerprint() (f [4]byte) {
+	binary.BigEndian.PutUint32(f[:], k.newest().chains[0].ParentFingerprint())
+	return f
+}
+
+// Text returns the newest key as it was given, with its origin.
+func (k *Keys) Text() string { return k.newest().text }
+
+// Same reports whether the newest keys are one, however they are spelt and whatever
+// their origin.
+func (k *Keys) Same(other *Keys) bool { return k.newest().same(other.newest()) }
+
+// Has reports whether the newest of other is any of k's.
+func (k *Keys) Has(other *Keys) bool { return slices.ContainsFunc(k.keys, other.newest().same) }
+
+func (k *extendedKey) same(other *extendedKey) bool {
+	for i, chain := range k.chains {
+		same := other.chains[i]
+		if chain.ParentFingerprint() != same.ParentFingerprint() || !bytes.Equal(chain.ChainCode(), same.ChainCode()) {
+			return false
+		}
+	}
+	return true
+}
+
+// WithNewest returns k with the newest key as it is spelt in the same one, with the
+// origin that it has there.
+func (k *Keys) WithNewest(same *Keys) *Keys {
+	key := *same.newest()
+	key.first = k.newest().first
+	return &Keys{network: k.network, keys: append(slices.Clone(k.keys[:len(k.keys)-1]), &key)}
 }
 
 // Address returns the address of an index on the external chain: m/0/index below
@@ -168,12 +239,26 @@ func (k *Keys) address(chain int, index uint32) (*address.AddressWitnessPubKeyHa
 	return address.NewAddressWitnessPubKeyHash(address.Hash160(public), k.network.params)
 }
 
+// Script returns the output script that pays to the address of an index, on the change
+// chain or the external one.
+func (k *Keys) Script(change bool, index uint32) ([]byte, error) {
+	chain := externalChain
+	if change {
+		chain = changeChain
+	}
+	a, err := k.address(chain, index)
+	if err != nil {
+		return nil, err
+	}
+	return txscript.PayToAddrScript(a)
+}
+
 func (k *Keys) publicKey(chain int, index uint32) ([]byte, error) {
 	if index > MaxIndex {
 		return nil, fmt.Errorf("address %d: the last is %d", index, uint32(MaxIndex))
 	}
 	// One index in 2^127 has no key (BIP-32); the next one is to be used then.
-	child, err := k.chains[chain].Derive(index)
+	child, err := k.of(chain, index).chains[chain].Derive(index)
 	if err != nil {
 		return nil, fmt.Errorf("address %d: %w", index, err)
 	}

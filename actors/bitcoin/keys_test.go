@@ -1,8 +1,11 @@
 package bitcoin
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -168,5 +171,62 @@ func BenchmarkKeysAddress(b *testing.B) {
 		if _, err := keys.Address(uint32(i) & MaxIndex); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// secondKey is m/84h/1h/1h of BIP-32's first test vector.
+const secondKey = "[3442193e/84h/1h/1h]tpubDDNRbZGvdA33geQ2F7nUJQjPKszKutCNvwLZApt6YXtaZuAVotb6RBCDCHvna13m6csuTsjjrb7f2WwuViYBhU128YBmzwA9xHcLwZ8SWJe"
+
+func TestEachIndexIsDerivedFromTheKeyThatItBelongsTo(t *testing.T) {
+	first := mustKeys(t, "["+vectorSeed+"/84h/0h/0h]"+withVersion(t, vectorPublic, versionTpub), Regtest)
+	second := mustKeys(t, secondKey, Regtest)
+	both := first.Then(second, 10, 3)
+	back := both.Then(mustKeys(t, withVersion(t, vectorPublic, versionVpub), Regtest), 10, 9) // nothing was given out in between
+	for _, c := range []struct {
+		keys   *Keys
+		change bool
+		index  uint32
+		of     *Keys
+	}{
+		{both, false, 0, first}, {both, false, 9, first}, {both, false, 10, second}, {both, false, MaxIndex, second},
+		{both, true, 2, first}, {both, true, 3, second}, {back, false, 9, first}, {back, false, 10, first}, {back, true, 8, second}, {back, true, 9, first},
+	} {
+		got, err := c.keys.Script(c.change, c.index)
+		want, wrong := c.of.Script(c.change, c.index)
+		if err != nil || wrong != nil || !bytes.Equal(got, want) {
+			t.Errorf("the script of %d (change %t) is %x, %v, want %x, %v", c.index, c.change, got, err, want, wrong)
+		}
+	}
+	for index, want := range map[uint32]string{9: "73c5da0a/84h/0h/0h/0/9", 10: "3442193e/84h/1h/1h/0/10"} {
+		d, err := both.derivation(externalChain, index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := hex.EncodeToString(binary.LittleEndian.AppendUint32(nil, d.MasterKeyFingerprint))
+		for _, step := range d.Bip32Path {
+			if step >= hdkeychain.HardenedKeyStart {
+				got += fmt.Sprintf("/%dh", step-hdkeychain.HardenedKeyStart)
+			} else {
+				got += fmt.Sprintf("/%d", step)
+			}
+		}
+		if got != want {
+			t.Errorf("a signer finds the key of address %d at %s, want %s", index, got, want)
+		}
+	}
+}
+
+func TestAKeyIsTheSameHoweverItIsSpelt(t *testing.T) {
+	first, second := mustKeys(t, withVersion(t, vectorPublic, versionTpub), Regtest), mustKeys(t, secondKey, Regtest)
+	spelt := mustKeys(t, "["+vectorSeed+"/84h/0h/0h]"+withVersion(t, vectorPublic, versionVpub), Regtest)
+	both := first.Then(second, 10, 3)
+	if !first.Same(spelt) || first.Same(second) || both.Same(first) || !both.Has(spelt) || first.Has(second) {
+		t.Error("a key is not told from another")
+	}
+	if first.Fingerprint() != spelt.Fingerprint() || fmt.Sprintf("%x", second.Fingerprint()) != "1cfc2f8e" || both.Text() != secondKey {
+		t.Errorf("the keys are %s, %s, %s and %s", first, spelt, second, both.Text())
+	}
+	if d, err := first.WithNewest(spelt).derivation(externalChain, 0); err != nil || len(d.Bip32Path) != accountDepth+2 {
+		t.Errorf("with its origin the key is found at %v, %v", d, err)
 	}
 }

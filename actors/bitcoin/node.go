@@ -127,6 +127,7 @@ type Unspent struct {
 	Found         bool // it is there, and nothing spends it, the mempool included
 	Confirmations int64
 	Coinbase      bool
+	Script        []byte // that it pays to
 }
 
 // Unspent looks an output up among those that are not spent.
@@ -134,6 +135,9 @@ func (n *Node) Unspent(ctx context.Context, out wire.OutPoint) (Unspent, error) 
 	var found *struct {
 		Confirmations int64 `json:"confirmations"`
 		Coinbase      bool  `json:"coinbase"`
+		ScriptPubKey  struct {
+			Hex string `json:"hex"`
+		} `json:"scriptPubKey"`
 	}
 	if err := n.Call(ctx, &found, "gettxout", out.Hash.String(), out.Index, true); err != nil {
 		return Unspent{}, err
@@ -141,7 +145,11 @@ func (n *Node) Unspent(ctx context.Context, out wire.OutPoint) (Unspent, error) 
 	if found == nil {
 		return Unspent{}, nil
 	}
-	return Unspent{Found: true, Confirmations: found.Confirmations, Coinbase: found.Coinbase}, nil
+	script, err := hex.DecodeString(found.ScriptPubKey.Hex)
+	if err != nil {
+		return Unspent{}, fmt.Errorf("gettxout: the script of %s: %w", out, err)
+	}
+	return Unspent{Found: true, Confirmations: found.Confirmations, Coinbase: found.Coinbase, Script: script}, nil
 }
 
 // Confirmed returns a transaction, and how many confirmations it has: 0 in the mempool.

@@ -171,11 +171,7 @@ func DescribePayout(keys *Keys, tx *wire.MsgTx, spent []Coin, change account.Mon
 		if err != nil {
 			return "", err
 		}
-		a, err := keys.address(chain, coin.Index)
-		if err != nil {
-			return "", err
-		}
-		script, err := txscript.PayToAddrScript(a)
+		script, err := keys.Script(coin.Change, coin.Index)
 		if err != nil {
 			return "", fmt.Errorf("payout: %w", err)
 		}
@@ -202,9 +198,10 @@ func (k *Keys) derivation(chain int, index uint32) (*psbt.Bip32Derivation, error
 	if err != nil {
 		return nil, err
 	}
+	key := k.of(chain, index)
 	return &psbt.Bip32Derivation{
-		PubKey: public, MasterKeyFingerprint: k.origin,
-		Bip32Path: append(slices.Clone(k.path), uint32(chain), index),
+		PubKey: public, MasterKeyFingerprint: key.origin,
+		Bip32Path: append(slices.Clone(key.path), uint32(chain), index),
 	}, nil
 }
 

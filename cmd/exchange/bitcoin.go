@@ -25,7 +25,8 @@ type bitcoinSettings struct {
 	rateMaxAge           time.Duration
 	rateLow, rateHighest account.Money
 
-	keys *bitcoin.Keys // of xpub, after check
+	keys      *bitcoin.Keys // of xpub, after check
+	confirmed bool          // the node has said that it is on the network
 }
 
 func (b *bitcoinSettings) addTo(o *options) {
@@ -38,7 +39,7 @@ func (b *bitcoinSettings) addTo(o *options) {
 	o.text(&b.rpc, "bitcoin-rpc", "address of the Bitcoin node's JSON-RPC, http://HOST:PORT; without it, and outside of demo mode, nobody can buy")
 	o.text(&b.rpcUser, "bitcoin-rpc-user", "user of the node's JSON-RPC; without it the file is a cookie, USER:PASSWORD")
 	o.text(&b.rpcPassFile, "bitcoin-rpc-pass-file", "file with the password of the node's JSON-RPC, or the node's cookie")
-	o.text(&b.xpub, "bitcoin-xpub", "extended public key of the BIP-84 account that payments go to; never a private one")
+	o.text(&b.xpub, "bitcoin-xpub", "extended public key of the BIP-84 account that payments go to; never a private one; exchange key move changes it")
 	o.duration(&b.poll, "bitcoin-poll", 10*time.Millisecond, time.Minute, "time between two looks at the node")
 	o.percent(&b.tolerancePPM, "payment-tolerance", "percent of a payment that may be missing; it is the exchange's loss")
 	o.choice(&b.underpaid, "underpaid", rules, "what becomes of a payment of less than was quoted: back to the payer, or AITBC for as much as was paid")
@@ -98,6 +99,7 @@ func (b *bitcoinSettings) node(ctx context.Context, log *slog.Logger) (*bitcoin.
 	case err != nil:
 		log.Warn("the Bitcoin node does not answer yet", slog.Any("error", err))
 	default:
+		b.confirmed = true
 		log.Info("Bitcoin node", slog.String("network", b.keys.Network().String()), slog.Int("height", int(info.Tip.Height)),
 			slog.Bool("pruned", info.Pruned), slog.String("keys", b.keys.String()))
 	}

@@ -140,6 +140,9 @@ func (d *dumper) accounts(l *ledger) error {
 			{"status", s.Status}, {"created_at", s.CreatedAt}, {"last_login", s.LastLogin}, {"updated_at", s.UpdatedAt},
 			{"balance", s.Balance}, {"held", s.Held}, {"sessions", len(s.Sessions)}, {"second_factors", s.Factors.Kinds().Names()}, {"transaction_count", s.History.Len()},
 		}
+		if s.Identity != nil {
+			line = append(line, member{"identity", identityObject(s.Identity)})
+		}
 		if d.history {
 			list := []object{}
 			for n := uint32(1); n <= s.History.Len(); n++ {

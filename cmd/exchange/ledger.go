@@ -130,6 +130,14 @@ func (l *ledger) faults() []string {
 	return faults
 }
 
+// identity returns what the data is tied to, nil if it is not.
+func (l *ledger) identity() *account.Identity {
+	if a := l.accounts[account.SystemID]; a != nil {
+		return a.Identity
+	}
+	return nil
+}
+
 // expected returns what all accounts together must hold.
 func (l *ledger) expected() *big.Int {
 	return new(big.Int).Add(&l.opening, l.tally.Balance())

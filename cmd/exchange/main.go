@@ -27,6 +27,7 @@ func commands() []command {
 		{"dump", "print the events or the accounts of a stopped service as JSON lines", dump},
 		{"backup", "copy the data of a running service, and verify the copy", backup},
 		{"repair", "cut off the end of a damaged log, after showing what would be lost", repair},
+		{"key", "list the extended public keys of a stopped service, or move to the next one", key},
 		{"payouts", "make, take back signed, cancel and list the payouts of a running service", payouts},
 		{"reconcile", "compare the log of a running service with the chain", reconcile},
 		{"version", "print the version", version},

@@ -49,6 +49,9 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 			fmt.Fprint(stdout, " ", account.EventName(event))
 		}
 		fmt.Fprintln(stdout)
+		if tied := identityEvents(record.Events); tied != "" {
+			fmt.Fprintf(stdout, "identity       that the data is tied to %s is lost with it\n", tied)
+		}
 		return nil
 	})
 	if err != nil {

@@ -27,11 +27,11 @@ func TestRepairOfADamagedLogShowsWhatIsLostAndTheBackupHasIt(t *testing.T) {
 	top := t.TempDir()
 	data, copied := filepath.Join(top, "data"), filepath.Join(top, "copy")
 	s := startService(t, data, "--demo", "--log-level", "warn")
-	id, token := s.login("repair_1") // frame 2
-	for amount := range 3 {          // frames 3 to 5
+	id, token := s.login("repair_1") // frame 3, after what the data is
+	for amount := range 3 {          // frames 4 to 6
 		s.mustCall(201, "POST", "/api/users/"+id+"/deposits", fmt.Sprintf(`{"amount":%d}`, amount+1), "X-Session-Token", token)
 	}
-	if out, code := runTool(t, "repair", "--data", data, "--truncate-at", "4"); code != 1 || !strings.Contains(out, "in use by process") {
+	if out, code := runTool(t, "repair", "--data", data, "--truncate-at", "5"); code != 1 || !strings.Contains(out, "in use by process") {
 		t.Errorf("repair beside the service: exit %d\n%s", code, out)
 	}
 	if out, code := runTool(t, "backup", "--data", data, "--to", copied); code != 0 {
@@ -49,8 +49,8 @@ func TestRepairOfADamagedLogShowsWhatIsLostAndTheBackupHasIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	frames := strings.Split(string(content), "\xFEAX\xFF")
-	offset := 0 // of a byte in frame 4
-	for _, frame := range frames[:5] {
+	offset := 0 // of a byte in frame 5
+	for _, frame := range frames[:6] {
 		offset += len(frame) + 4
 	}
 	content[offset-8] ^= 1 // its last one or near it
@@ -58,21 +58,21 @@ func TestRepairOfADamagedLogShowsWhatIsLostAndTheBackupHasIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, code := runVerify(t, data)
-	if code != 1 || !strings.Contains(out, "entry 4") {
+	if code != 1 || !strings.Contains(out, "entry 5") {
 		t.Fatalf("verify: exit %d\n%s", code, out)
 	}
 
-	out, code = runTool(t, "repair", "--data", data, "--truncate-at", "4")
-	if code != 0 || !strings.Contains(out, "frame 5, record 0: user "+id) || !strings.Contains(out, "dry run") || !strings.Contains(out, log) {
+	out, code = runTool(t, "repair", "--data", data, "--truncate-at", "5")
+	if code != 0 || !strings.Contains(out, "frame 6, record 0: user "+id) || !strings.Contains(out, "dry run") || !strings.Contains(out, log) {
 		t.Errorf("dry run: exit %d\n%s", code, out)
 	}
 	if again, err := os.ReadFile(log); err != nil || string(again) != string(content) {
 		t.Fatalf("the dry run has changed the log: %v", err)
 	}
-	if out, code = runTool(t, "repair", "--data", data, "--truncate-at", "5", "--yes"); code != 1 || !strings.Contains(out, "damaged") {
+	if out, code = runTool(t, "repair", "--data", data, "--truncate-at", "6", "--yes"); code != 1 || !strings.Contains(out, "damaged") {
 		t.Errorf("behind the damage: exit %d\n%s", code, out)
 	}
-	if out, code = runTool(t, "repair", "--data", data, "--truncate-at", "4", "--yes"); code != 0 || !strings.Contains(out, "saved in "+filepath.Join(data, "cut-at-4")) {
+	if out, code = runTool(t, "repair", "--data", data, "--truncate-at", "5", "--yes"); code != 0 || !strings.Contains(out, "saved in "+filepath.Join(data, "cut-at-5")) {
 		t.Errorf("repair: exit %d\n%s", code, out)
 	}
 	for dir, balance := range map[string]string{data: "1 AITBC", copied: "6 AITBC"} {

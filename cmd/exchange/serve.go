@@ -65,7 +65,7 @@ func serveOptions(s *settings) *options {
 	o := newOptions("serve", "Run the service until SIGTERM or SIGINT. The operator's key is read from the\nfile named by --operator-key-file, or from "+operatorKeyVariable+".")
 	o.text(&s.listen, "listen", "address to serve HTTP on, as HOST:PORT")
 	o.text(&s.data, "data", "directory of the log; one process at a time")
-	o.Var(demoFlag{&s.demo}, "demo", "simulate Bitcoin and let users deposit to themselves: true, false, or auto, which is true on a loopback address only")
+	o.Var(demoFlag{&s.demo}, "demo", "simulate Bitcoin and let users deposit to themselves: true, false, or auto, which is true on a loopback address only; what -data is of stays for ever")
 	o.duration(&s.demoConfirm, "demo-confirm-after", time.Millisecond, 24*time.Hour, "how long a payment takes to be confirmed in demo mode")
 	o.text(&s.operatorKeyFile, "operator-key-file", "file of operator keys, one NAME:ROLE:KEY a line, where ROLE is read, operate or admin, and admin if it is left out; without it operators are refused")
 	s.access.options(o)
@@ -224,7 +224,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
 	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
+		Journal: journal, Terms: s.terms, Chain: chain, Identity: s.identity(demo), Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
 		RecoveryDelay:  s.notices.recoveryDelay,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
@@ -259,7 +259,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
-		return errors.Join(err, listener.Close(), journal.Close())
+		return errors.Join(s.refusal(err, demo), listener.Close(), journal.Close())
 	}
 	recovered()
 	if err := factors.Secrets.Make(); err != nil { // nothing is encrypted with another key, or recovery had refused

@@ -86,7 +86,14 @@ func (l *ledger) report(w io.Writer, audits *auditCheck) error {
 		fmt.Fprintf(w, "front          frames before %d were given up; the snapshot stands for them\n", log.First)
 	}
 	if l.found {
-		fmt.Fprintf(w, "snapshot       %d accounts after frame %d, %d bytes\n", l.snapshot.Entries, l.snapshot.Next-1, l.snapshot.Bytes)
+		kept := len(l.kept)
+		if _, has := l.kept[account.SystemID]; has {
+			kept--
+		}
+		fmt.Fprintf(w, "snapshot       %d accounts after frame %d, %d bytes\n", kept, l.snapshot.Next-1, l.snapshot.Bytes)
+	}
+	for _, line := range identityLines(l.identity()) {
+		fmt.Fprintf(w, "identity       %s\n", line)
 	}
 	fmt.Fprintf(w, "accounts       %d with %d transactions\n", accounts, transactions)
 	if !l.whole {

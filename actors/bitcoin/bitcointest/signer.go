@@ -1,6 +1,7 @@
 package bitcointest
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -18,8 +19,15 @@ const AccountKey = "vpub5YvMuJNjRSYon44z9QmCfdf8SqJRVNvz6m55Qy5iVjZQxDfUgtiQjnc7
 // signer has it; the exchange refuses it.
 const signerKey = "zprvAdG4iTXWBoARxkkzNpNh8r6Qag3irQB8PzEMkAFeTRXxHpbF9z4QgEvBRmfvqWvGp42t42nvgGpNgYSJA9iefm1yYNZKEm7z6qUWCroSQnE"
 
-// Sign is the operator's signer: it finds its keys by what the PSBT says of them, and
-// signs each input.
+// SecondAccountKey is another account's key, m/84h/1h/1h of the seed of BIP-32's first
+// test vector, with its origin.
+const SecondAccountKey = "[3442193e/84h/1h/1h]tpubDDNRbZGvdA33geQ2F7nUJQjPKszKutCNvwLZApt6YXtaZuAVotb6RBCDCHvna13m6csuTsjjrb7f2WwuViYBhU128YBmzwA9xHcLwZ8SWJe"
+
+// secondSignerKey is the private key of SecondAccountKey.
+const secondSignerKey = "tprv8ggPT9EgUnMNoBNEMU7su15GkrUPkZ1UMdjmtJqo8G6BjQujBVmWEgaM284nCMEu8SYxrqjMs9YXWEeiEEKyg7XhTw2UrGzVqbxi4CwYEDU"
+
+// Sign is the operator's signer of AccountKey: it finds its keys by what the PSBT says
+// of them, and signs each input of theirs.
 func Sign(t testing.TB, exported string, kind txscript.SigHashType) string {
 	t.Helper()
 	packet, err := psbt.NewFromRawBytes(strings.NewReader(strings.TrimSpace(exported)), true)
@@ -27,6 +35,22 @@ func Sign(t testing.TB, exported string, kind txscript.SigHashType) string {
 		t.Fatal(err)
 	}
 	SignPacket(t, packet, kind)
+	return encode(t, packet)
+}
+
+// SignSecond is the signer of SecondAccountKey.
+func SignSecond(t testing.TB, exported string, kind txscript.SigHashType) string {
+	t.Helper()
+	packet, err := psbt.NewFromRawBytes(strings.NewReader(strings.TrimSpace(exported)), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signPacket(t, packet, kind, secondSignerKey)
+	return encode(t, packet)
+}
+
+func encode(t testing.TB, packet *psbt.Packet) string {
+	t.Helper()
 	text, err := packet.B64Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -37,13 +61,19 @@ func Sign(t testing.TB, exported string, kind txscript.SigHashType) string {
 // SignPacket is Sign for a packet that was read, and perhaps changed.
 func SignPacket(t testing.TB, packet *psbt.Packet, kind txscript.SigHashType) {
 	t.Helper()
+	signPacket(t, packet, kind, signerKey)
+}
+
+// signPacket signs the inputs whose public keys are those of an account's private key.
+func signPacket(t testing.TB, packet *psbt.Packet, kind txscript.SigHashType, account string) {
+	t.Helper()
 	outputs := map[wire.OutPoint]*wire.TxOut{}
 	for i, in := range packet.UnsignedTx.TxIn {
 		outputs[in.PreviousOutPoint] = packet.Inputs[i].WitnessUtxo
 	}
 	hashes := txscript.NewTxSigHashes(packet.UnsignedTx, txscript.NewMultiPrevOutFetcher(outputs))
 	for i, in := range packet.Inputs {
-		key, err := hdkeychain.NewKeyFromString(signerKey)
+		key, err := hdkeychain.NewKeyFromString(account)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,6 +86,9 @@ func SignPacket(t testing.TB, packet *psbt.Packet, kind txscript.SigHashType) {
 		private, err := key.ECPrivKey()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !bytes.Equal(private.PubKey().SerializeCompressed(), in.Bip32Derivation[0].PubKey) {
+			continue // another signer's
 		}
 		signature, err := txscript.RawTxInWitnessSignature(packet.UnsignedTx, hashes, i, in.WitnessUtxo.Value, in.WitnessUtxo.PkScript, kind, private)
 		if err != nil {
