@@ -123,6 +123,11 @@ const (
 	kindFreezeLifted     kind = 63
 	kindChainAdvanced    kind = 64
 
+	// What of payments is settled, and under which terms.
+	kindCreditBacked    kind = 33
+	kindTermsAgreed     kind = 70
+	kindOutputsAnswered kind = 71
+
 	numKinds = 80
 )
 
@@ -169,6 +174,9 @@ func newEvent(k kind) Event {
 		return e
 	}
 	if e := newNoticeEvent(k); e != nil {
+		return e
+	}
+	if e := newSettlementEvent(k); e != nil {
 		return e
 	}
 	if e := newPayoutEvent(k); e != nil {

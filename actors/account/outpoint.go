@@ -74,6 +74,7 @@ type Output struct {
 	Gone     bool      // in no block and not in the mempool any more
 	Counted  bool      // part of what was credited
 	Reversed bool      // it was counted, and the chain took it back
+	Answered bool      // an operator answers for it: it is neither credited nor refunded
 }
 
 // outputOf returns where out is in outputs, or -1.
