@@ -51,9 +51,7 @@ func (p *payments) index(users []*user) (r Resume) {
 					})
 				}
 			}
-			if len(d.Outputs) > 0 && p.exchange.cfg.Chain != nil { // whether the next block changes it, is found out at once
-				p.remember(account.TransactionID{User: u.id, N: n}, true)
-			}
+			p.trackAtStart(account.TransactionID{User: u.id, N: n}, &t)
 		}
 	}
 	return r
@@ -92,18 +90,21 @@ func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool
 	if err := p.stepBack(ctx, facts); err != nil {
 		return err
 	}
+	// Nothing is assessed while what it rests on changes.
+	p.settling.Lock()
+	defer p.settling.Unlock()
 	touched, err := p.record(ctx, facts)
 	if err != nil {
 		return err
 	}
-	p.settling.Lock()
-	defer p.settling.Unlock()
 	for _, fact := range facts {
 		if tip, ok := fact.(*bitcoin.Tip); ok {
 			p.follow(tip)
 		}
 	}
 	if blocks && len(p.blocks.Hashes) < maxUnwritten {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		for _, id := range touched {
 			p.remember(id, true)
 		}
@@ -262,7 +263,7 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 			case err == nil:
 			case errors.As(err, &refused):
 				if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
-					x.log.Error("a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
+					x.log.Error("ALERT: a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
 						slog.String("command", fmt.Sprintf("%T", orders[i].command)), slog.Any("error", err))
 				}
 			default:
@@ -284,6 +285,10 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 		}
 	}
 	return nil
+}
+
+func accountOut(o wire.OutPoint) account.Outpoint {
+	return account.Outpoint{TxID: account.ChainHash(o.Hash), Index: o.Index}
 }
 
 func wireOut(o account.Outpoint) wire.OutPoint {
