@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -43,6 +44,9 @@ func (p *payments) index(users []*user) (r Resume) {
 				if o.Refunded > 0 {
 					p.exchange.refunds.note(state, n, o)
 				}
+				if !o.Gone && o.Height > 0 && !d.Derived && p.isSimulated() { // as high as what was final needs
+					raise(&p.tip, o.Height+p.exchange.termsOf(&t).Confirmations-1)
+				}
 				// A simulated output is in no real chain.
 				if !o.Gone && d.Derived != p.isSimulated() {
 					r.Outputs = append(r.Outputs, bitcoin.InBlock{
@@ -57,6 +61,12 @@ func (p *payments) index(users []*user) (r Resume) {
 	return r
 }
 
+// raise makes tip no less than height.
+func raise(tip *atomic.Int32, height int32) {
+	for before := tip.Load(); before < height && !tip.CompareAndSwap(before, height); before = tip.Load() {
+	}
+}
+
 // goOn starts the chain where the log says.
 func (p *payments) goOn() {
 	if cursor := p.exchange.cursor.durable.Load(); cursor != nil && cursor.Trail != nil {
@@ -64,10 +74,6 @@ func (p *payments) goOn() {
 			p.resume.Trail = append(p.resume.Trail, bitcoin.Ref{Height: cursor.Trail.First + int32(i), Hash: [32]byte(hash)})
 		}
 		p.tip.Store(p.resume.Trail[len(p.resume.Trail)-1].Height)
-	} else { // simulated: as high as what was final needs
-		for _, o := range p.resume.Outputs {
-			p.tip.Store(max(p.tip.Load(), o.Block.Height+p.exchange.cfg.Policy.Confirmations-1))
-		}
 	}
 	resume := p.resume
 	resume.join(p.exchange.payouts.resume())

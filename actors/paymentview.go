@@ -43,6 +43,8 @@ func (x *Exchange) Payment(t *account.Transaction) PaymentView {
 	case t.ByHand(), t.Status == account.Completed && d.Answered > 0 && d.Frozen == 0 && v.Credited >= t.Amount:
 		v.Missing = 0 // whoever completed it, or answers for it, asks for no more
 		v.State = PaymentConfirmed
+	case v.Credited == 0 && (v.State == bitcoin.PaymentCredited || v.State == bitcoin.PaymentOverpaid):
+		v.State = bitcoin.PaymentConfirming // what is due is not yet durable
 	case v.State == bitcoin.PaymentCredited:
 		v.State = PaymentConfirmed
 	case t.Status == account.Pending && v.State == bitcoin.PaymentExpired:

@@ -217,3 +217,54 @@ func TestAssessDoesNotDependOnTheOrder(t *testing.T) {
 		}
 	})
 }
+
+func TestAssessTakesWhatCountsForAFloor(t *testing.T) {
+	refund, proportion := Policy{Confirmations: 3}, Policy{Confirmations: 3, Underpaid: Proportion, Overpaid: Proportion, Late: Proportion}
+	const tip = 100
+	whole := func(n account.Money) account.Money { return n * account.Unit }
+	for _, c := range []struct {
+		name   string
+		policy Policy
+		before Settled
+		paid   string
+		counts int // how many of the first outputs count, or if negative, counted and are back
+		want   string
+	}{
+		{"credited in proportion, to be refunded now", refund, Settled{Credited: whole(200)}, "2000@98", 1, "overpaid 200 outs 0"},
+		{"and then more", refund, Settled{Credited: whole(200)}, "2000@98 7@98", 1, "overpaid 200 outs 0 refunds 1:7"},
+		{"tolerated then", refund, Settled{Credited: whole(100)}, "950@98", 1, "credited 100 outs 0"},
+		{"and then dust", refund, Settled{Credited: whole(100)}, "950@98 7@98", 1, "credited 100 outs 0 refunds 1:7"},
+		{"late then", refund, Settled{Credited: whole(100)}, "1000@98!", 1, "late 100 outs 0"},
+		{"not as deep as is wanted now", refund, Settled{Credited: whole(100)}, "1000@100", 1, "credited 100 outs 0"},
+		{"half was taken back", refund, Settled{Credited: whole(100), Missing: true}, "500@98", 1, "underpaid 50 outs 0"},
+		{"and replaced by less", refund, Settled{Credited: whole(100), Missing: true}, "500@98 300@98", 1, "underpaid 50 outs 0 refunds 1:300"},
+		{"and replaced by less, in proportion", proportion, Settled{Credited: whole(100), Missing: true}, "500@98 300@98", 1, "underpaid 80 outs 0 1"},
+		{"and replaced by more", refund, Settled{Credited: whole(100), Missing: true}, "500@98 700@98", 1, "overpaid 100 outs 0 1 refunds 1:200"},
+		{"it is back, and not deep enough", refund, Settled{Credited: whole(100)}, "1000@99", -1, "confirming 0 outs"},
+		{"it is back", refund, Settled{Credited: whole(100)}, "1000@98", -1, "credited 100 outs 0"},
+		{"it is back in part", refund, Settled{Credited: whole(100), Missing: true}, "400@98", -1, "underpaid 40 outs 0"},
+		{"an operator settled it", proportion, Settled{Credited: whole(100), Answered: whole(100), Ended: true}, "700@98", 0, "credited 100 outs refunds 0:700"},
+		{"an operator failed it", proportion, Settled{Ended: true}, "1000@98 5@100", 0, "underpaid 0 outs refunds 0:1000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			received := paid(t, c.paid)
+			for i := range received {
+				received[i].Counted, received[i].Reversed = i < c.counts, i < -c.counts
+			}
+			a := Assess(quoted, c.policy, c.before, received, tip, expiry.Add(time.Hour))
+			got := fmt.Sprintf("%s %s outs", a.State, a.Credit)
+			for _, out := range a.Outs {
+				got += fmt.Sprint(" ", out.Index)
+			}
+			for i, r := range a.Refunds {
+				if i == 0 {
+					got += " refunds"
+				}
+				got += fmt.Sprintf(" %d:%d", r.Out.Index, int64(r.BTC))
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
