@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -45,6 +46,9 @@ func (p *payments) index(users []*user) (r Resume) {
 				if o.Refunded > 0 {
 					p.exchange.refunds.note(state, n, o)
 				}
+				if !o.Gone && o.Height > 0 && follows && !d.Derived { // as high as what was final needs
+					raise(&p.tip, o.Height+p.exchange.termsOf(&t).Confirmations-1)
+				}
 				if !o.Gone && follows {
 					r.Outputs = append(r.Outputs, bitcoin.InBlock{
 						Output: bitcoin.Output{Out: wireOut(o.Out), BTC: o.BTC, Address: d.To},
@@ -52,12 +56,16 @@ func (p *payments) index(users []*user) (r Resume) {
 					})
 				}
 			}
-			if len(d.Outputs) > 0 && follows { // whether the next block changes it, is found out at once
-				p.remember(account.TransactionID{User: u.id, N: n}, true)
-			}
+			p.trackAtStart(account.TransactionID{User: u.id, N: n}, &t)
 		}
 	}
 	return r
+}
+
+// raise makes tip no less than height.
+func raise(tip *atomic.Int32, height int32) {
+	for before := tip.Load(); before < height && !tip.CompareAndSwap(before, height); before = tip.Load() {
+	}
 }
 
 // goOn starts the chain where the log says.
@@ -67,10 +75,6 @@ func (p *payments) goOn() {
 			p.resume.Trail = append(p.resume.Trail, bitcoin.Ref{Height: cursor.Trail.First + int32(i), Hash: [32]byte(hash)})
 		}
 		p.tip.Store(p.resume.Trail[len(p.resume.Trail)-1].Height)
-	} else { // simulated: as high as what was final needs
-		for _, o := range p.resume.Outputs {
-			p.tip.Store(max(p.tip.Load(), o.Block.Height+p.exchange.cfg.Policy.Confirmations-1))
-		}
 	}
 	resume := p.resume
 	resume.join(p.exchange.payouts.resume())
@@ -97,18 +101,21 @@ func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool
 	if err := p.stepBack(ctx, facts); err != nil {
 		return err
 	}
+	// Nothing is assessed while what it rests on changes.
+	p.settling.Lock()
+	defer p.settling.Unlock()
 	touched, err := p.record(ctx, facts)
 	if err != nil {
 		return err
 	}
-	p.settling.Lock()
-	defer p.settling.Unlock()
 	for _, fact := range facts {
 		if tip, ok := fact.(*bitcoin.Tip); ok {
 			p.follow(tip)
 		}
 	}
 	if blocks && len(p.blocks.Hashes) < maxUnwritten {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		for _, id := range touched {
 			p.remember(id, true)
 		}
@@ -274,7 +281,7 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 			case err == nil:
 			case errors.As(err, &refused):
 				if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
-					x.log.Error("a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
+					x.log.Error("ALERT: a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
 						slog.String("command", account.CommandName(orders[i].command)), slog.Any("error", err))
 				}
 			default:
@@ -296,6 +303,10 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 		}
 	}
 	return nil
+}
+
+func accountOut(o wire.OutPoint) account.Outpoint {
+	return account.Outpoint{TxID: account.ChainHash(o.Hash), Index: o.Index}
 }
 
 func wireOut(o account.Outpoint) wire.OutPoint {

@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -331,6 +332,50 @@ func TestABranchThatWinsAgainAfterAKillIsReadAnew(t *testing.T) {
 			t.Errorf("%s are frozen", frozen)
 		}
 	}
+}
+
+func TestACreditThatWasTakenBackIsFrozenThoughTheProcessEndsBeforeItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPaidWorld(t)
+		id := p.buy(p.s, thousand)
+		out := p.output(id, 1, price)
+		p.block(100, out)
+		p.block(101)
+		p.is(id, actors.PaymentConfirmed, thousand)
+		p.chain.tell(t, &bitcoin.Removed{Output: out, Block: ref(100)}, &bitcoin.Tip{Block: ref(100)}, &bitcoin.Tip{Block: ref(101)})
+		p.killedAfter(func(e account.Event) bool { _, is := e.(*account.OutputRemoved); return is })
+		synctest.Wait()
+		if frozen := p.state(id.User).Frozen; frozen != thousand {
+			t.Errorf("%s are frozen", frozen)
+		}
+		p.is(id, bitcoin.PaymentUnderpaid, thousand)
+	})
+}
+
+func TestWhatADemoConfirmedInPartStaysFinalUnderOtherFlags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &memoryLog{}
+		at := func(confirmations uint32) *paidWorld {
+			p := &paidWorld{t: t}
+			p.world = start(t, log, withChain(actors.NewSimulatedChain(5*time.Second, confirmations, rand.Reader)),
+				func(s *setup) { s.actors.Terms.Confirmations = confirmations })
+			return p
+		}
+		p := at(3)
+		p.s, _ = p.login("aitbc1wallet_payer")
+		id := p.buy(p.s, thousand)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		p.is(id, actors.PaymentConfirmed, thousand)
+		// As if the process had ended between the block and the credit.
+		p.stop()
+		log.frames = log.frames[:len(log.frames)-1]
+		p = at(1)
+		synctest.Wait()
+		if v := p.is(id, actors.PaymentConfirmed, thousand); v.Required != 3 {
+			t.Errorf("%+v", v)
+		}
+	})
 }
 
 // killedAfter restarts from what the log held once the last record with such an event

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"sync"
@@ -38,7 +37,7 @@ func (x *Exchange) CreatePayment(s *Session, amount, btc account.Money, notes st
 	receipt, err := x.do(s.user, &account.CreatePayment{
 		Amount: amount, BTC: total, BTCFee: fee,
 		Address: address.Text, Derived: address.Derived, Index: address.Index,
-		Lifetime: x.cfg.Terms.PaymentLifetime, Notes: notes,
+		Lifetime: x.cfg.Terms.PaymentLifetime, Notes: notes, Terms: x.cfg.Policy,
 	}, idem)
 	// Whoever is refused again and again must not use up addresses.
 	if isRefusal := new(*account.Error); errors.As(err, isRefusal) || errors.Is(err, ErrOverloaded) || receipt.Replayed {
@@ -59,7 +58,7 @@ func (x *Exchange) ConfirmPayment(id account.TransactionID, txHash, by string, i
 }
 
 // payments turns what the chain shows into credits, and ends open payments whose
-// time is over. facts.go and assess.go have the rest of it.
+// time is over. facts.go, assess.go and undecided.go have the rest of it.
 type payments struct {
 	exchange *Exchange
 	ctx      context.Context // done when the exchange closes
@@ -77,9 +76,10 @@ type payments struct {
 	blocks   account.Trail // guarded by settling: followed, and not yet in the log
 
 	mu        sync.Mutex
-	deadlines deadlines                              // guarded by mu; those of ended payments are dropped when they come up
+	deadlines deadlines                              // guarded by mu; those of settled payments are dropped when they come up
+	scheduled map[account.TransactionID]account.Time // guarded by mu; the earliest deadline of each payment that has one
 	watching  bool                                   // guarded by mu; false until recovery is over
-	unsettled map[account.UserID]map[uint32]struct{} // guarded by mu; payments with outputs that the next block may change
+	unsettled map[account.UserID]map[uint32]struct{} // guarded by mu; payments that the next block may change
 }
 
 func (p *payments) init(x *Exchange) {
@@ -88,6 +88,7 @@ func (p *payments) init(x *Exchange) {
 	p.wake = make(chan struct{}, 1)
 	p.byAddress = xsync.NewMap[string, account.TransactionID]()
 	p.unsettled = make(map[account.UserID]map[uint32]struct{})
+	p.scheduled = make(map[account.TransactionID]account.Time)
 }
 
 // start begins to expire and to credit, after recovery.
@@ -122,14 +123,10 @@ func (p *payments) stop() {
 // opened is called in the journal's order; it does not block.
 func (p *payments) opened(id account.TransactionID, t *account.Transaction) {
 	p.mu.Lock()
-	heap.Push(&p.deadlines, deadline{at: t.Detail.ExpiresAt, id: id})
-	first, watching := p.deadlines[0].id == id, p.watching
+	first, watching := p.schedule(id, t.Detail.ExpiresAt), p.watching
 	p.mu.Unlock()
 	if first {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+		p.wakeUp()
 	}
 	if chain := p.exchange.cfg.Chain; watching && p.follows(t.Detail) {
 		p.byAddress.Store(t.Detail.To, id)
@@ -142,6 +139,7 @@ func (p *payments) closed(id account.TransactionID) {
 	if chain := p.exchange.cfg.Chain; chain != nil {
 		chain.Unwatch(id)
 	}
+	p.lookNow(id)
 }
 
 // expire looks at payments when their time is over, until the exchange closes.
@@ -154,27 +152,12 @@ func (p *payments) expire() {
 		if err := p.settle(due); err != nil {
 			return // the exchange is closing
 		}
-		p.lookAgain(due)
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
 		case <-p.wake:
 		case <-p.ctx.Done():
 			return
-		}
-	}
-}
-
-// lookAgain puts those that are still open back among the deadlines: something is
-// on its way to them, or the clock was set back.
-func (p *payments) lookAgain(ids []account.TransactionID) {
-	const after = 10 * time.Second
-	at := p.exchange.now().Add(after)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, id := range ids {
-		if p.exchange.open.has(account.TypeBuy, id) {
-			heap.Push(&p.deadlines, deadline{at: at, id: id})
 		}
 	}
 }
@@ -190,44 +173,4 @@ func (p *payments) knownUntil() account.Time {
 		return min(now, account.TimeOf(known))
 	}
 	return now
-}
-
-// due takes out the payments whose time is over as far as is known, and says how
-// long to wait for the next. The wait is bounded, because the wall clock may be
-// set, and short while the chain is behind the clock.
-func (p *payments) due() (due []account.TransactionID, wait time.Duration) {
-	const longest, behind = time.Minute, time.Second
-	now, known := p.exchange.now(), p.knownUntil()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.deadlines) > 0 {
-		switch next := p.deadlines[0].at; {
-		case next > now:
-			return due, min(longest, time.Duration(next-now)*time.Microsecond)
-		case next > known:
-			return due, behind
-		}
-		if id := heap.Pop(&p.deadlines).(deadline).id; p.exchange.open.has(account.TypeBuy, id) {
-			due = append(due, id)
-		}
-	}
-	return due, longest
-}
-
-// deadlines is a heap of payments by the time they expire.
-type deadlines []deadline
-
-type deadline struct {
-	at account.Time
-	id account.TransactionID
-}
-
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].at < d[j].at }
-func (d deadlines) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
-func (d *deadlines) Push(x any)        { *d = append(*d, x.(deadline)) }
-func (d *deadlines) Pop() any {
-	last := (*d)[len(*d)-1]
-	*d = (*d)[:len(*d)-1]
-	return last
 }

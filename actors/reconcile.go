@@ -29,7 +29,8 @@ const (
 	NotOnChain     DifferenceKind = "not_on_chain"      // the log says so, and the chain does not pay
 	OtherAmount    DifferenceKind = "other_amount"      // of an output
 	OtherBlock     DifferenceKind = "other_block"       // of an output, or of a payout
-	CreditedTwice  DifferenceKind = "credited_twice"    // more was credited than the outputs are worth
+	CreditedTwice  DifferenceKind = "credited_twice"    // more was credited and refunded than the outputs are worth
+	NoOwner        DifferenceKind = "no_owner"          // an output was neither credited nor refunded
 	PayoutMissing  DifferenceKind = "payout_missing"    // a sale was completed, or a payout mined, by what is not on the chain
 	PayoutNotInLog DifferenceKind = "payout_not_in_log" // the chain has a payout, and the log does not say so
 	PayoutAmount   DifferenceKind = "payout_amount"     // a sale's transaction does not pay it
@@ -132,8 +133,10 @@ func (r *reconciler) readBlocks() error {
 	return nil
 }
 
-// payments compares the outputs that paid.
+// payments compares the outputs that paid, while nothing of them is being settled.
 func (r *reconciler) payments() {
+	r.exchange.payments.settling.Lock()
+	defer r.exchange.payments.settling.Unlock()
 	for _, u := range r.exchange.created.from(0) {
 		state := u.durable.Load()
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
@@ -149,14 +152,11 @@ func (r *reconciler) payments() {
 }
 
 func (r *reconciler) payment(id account.TransactionID, t *account.Transaction) {
-	d := t.Detail
+	d := *t.Detail
+	d.Outputs = slices.Clone(d.Outputs) // as the chain has them, once they are compared
 	inRange := false
-	var counted account.Money
 	for i := range d.Outputs {
 		o := &d.Outputs[i]
-		if o.Counted {
-			counted += o.BTC - o.Refunded
-		}
 		if o.Gone || o.Height == 0 {
 			continue
 		}
@@ -172,6 +172,7 @@ func (r *reconciler) payment(id account.TransactionID, t *account.Transaction) {
 		case !there && isInRange && d.Derived:
 			difference.Kind, difference.Log = NotOnChain, o.BTC.String()+" BTC"
 			r.add(difference)
+			o.Gone, o.Counted = true, false
 		case there && (c.block.Height != o.Height || c.block.Hash != [32]byte(o.Block)):
 			difference.Kind, difference.Log = OtherBlock, fmt.Sprintf("%d (%s)", o.Height, o.Block)
 			difference.Chain = c.block.String()
@@ -180,16 +181,30 @@ func (r *reconciler) payment(id account.TransactionID, t *account.Transaction) {
 		if there && c.btc != o.BTC {
 			difference.Kind, difference.Log, difference.Chain = OtherAmount, o.BTC.String()+" BTC", c.btc.String()+" BTC"
 			r.add(difference)
+			o.BTC = c.btc
 		}
 	}
-	if inRange && d.Credited > 0 && d.Frozen == 0 && d.BTC > 0 {
-		worth, ok := t.Amount.MulDivDown(counted, d.BTC)
-		if counted >= d.BTC-d.BTC/10 { // whatever the tolerance was then
-			worth = max(worth, t.Amount)
-		}
-		if ok && d.Credited > worth {
-			r.add(Difference{Kind: CreditedTwice, What: id.String(), Log: d.Credited.String() + " AITBC", Chain: fmt.Sprintf("%s BTC, worth %s AITBC", counted, worth)})
-		}
+	if inRange {
+		onChain := *t
+		onChain.Detail = &d
+		r.owners(id, &onChain)
+	}
+}
+
+// owners holds a payment, with its outputs as the chain has them, to the rules that every
+// one of them has an owner, and that no more is credited and refunded than they brought.
+func (r *reconciler) owners(id account.TransactionID, t *account.Transaction) {
+	terms := r.exchange.termsOf(t)
+	if !t.Detail.Terms.Kept() { // whatever the tolerance was then
+		const most = 100_000
+		terms.TolerancePPM = max(terms.TolerancePPM, most)
+	}
+	if err := t.CheckValue(terms); err != nil {
+		r.add(Difference{Kind: CreditedTwice, What: id.String(), Log: t.Credited().String() + " AITBC", Chain: err.Error()})
+	}
+	p := &r.exchange.payments
+	for _, out := range t.Unowned(terms, p.tip.Load(), p.knownUntil()) {
+		r.add(Difference{Kind: NoOwner, What: id.String(), Out: out.String(), Log: "neither credited nor refunded, and no operator answers for it"})
 	}
 }
 

@@ -227,7 +227,7 @@ func (a *simAccount) move(c *simCommand, at account.Time) (n uint32, code accoun
 		d = account.Detail{To: c.to, BTC: c.btc, BTCFee: c.btcFee}
 	case "buy":
 		t.Type, t.Status, t.ConfirmedAt = account.TypeBuy, account.Pending, 0
-		d = account.Detail{To: c.to, BTC: c.btc, BTCFee: c.btcFee, Notes: c.notes, ExpiresAt: at.Add(c.lifetime)}
+		d = account.Detail{To: c.to, BTC: c.btc, BTCFee: c.btcFee, Notes: c.notes, ExpiresAt: at.Add(c.lifetime), Terms: account.PaymentTerms{Confirmations: 1}}
 	default:
 		panic(c.kind)
 	}

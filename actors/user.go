@@ -160,6 +160,8 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 		x.refunds.noteOut(state, e.N, e.Out)
 	case *account.PayoutExported, *account.PayoutSigned, *account.PayoutMined, *account.PayoutUnmined, *account.PayoutConfirmed:
 		x.payouts.observe(event)
+	case *account.OutputsAnswered:
+		x.payments.lookNow(account.TransactionID{User: u.id, N: e.N})
 	case *account.CreditReversed, *account.FreezeLifted:
 		x.payments.alert(account.TransactionID{User: u.id}, event)
 	case *account.RecoveryRequested:

@@ -120,7 +120,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
 			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Identity", "Identity.Keys", "State.Payouts", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
-				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs":
+				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs", "Detail.Terms":
 				continue
 			}
 			a := fresh()
@@ -143,6 +143,11 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		alter(second.Detail)
 		a.History.replace(2, second)
 		check(what, a)
+	}
+	for i := range reflect.TypeFor[PaymentTerms]().NumField() {
+		terms := PaymentTerms{Confirmations: 1}
+		change(t, reflect.ValueOf(&terms).Elem().Field(i))
+		detail("PaymentTerms."+reflect.TypeFor[PaymentTerms]().Field(i).Name, func(d *Detail) { d.Terms = terms })
 	}
 	detail("index", func(d *Detail) { d.Derived, d.Index = true, 1 })
 	detail("output", func(d *Detail) { d.Outputs = []Output{{Height: 1}} })

@@ -65,6 +65,17 @@ func goldenStates(t testing.TB) map[string]*State {
 	states["received"] = &a.State
 
 	a = opened(t, 5*Unit)
+	terms := PaymentTerms{Confirmations: 3, TolerancePPM: 5000, Underpaid: RuleProportion, Late: RuleProportion}
+	n = do(t, a, &CreatePayment{Amount: Unit, BTC: 100, Address: "bc1q", Derived: true, Index: 3, Lifetime: 1e9, Terms: terms}, start)
+	do(t, a, &ConfirmOutput{N: n, Out: outA, BTC: 70, Height: 5, Block: ChainHash{5}, At: start}, start)
+	do(t, a, &SeeOutput{N: n, Out: outB, BTC: 1, At: start + 1}, start+2)
+	do(t, a, &SettlePayment{N: n, Due: Unit / 2, Outs: []Outpoint{outA}, Surplus: 20, SurplusOf: outA}, start+2)
+	do(t, a, &RemoveOutput{N: n, Out: outA, Height: 5, Block: ChainHash{5}}, start+3)
+	do(t, a, &SettlePayment{N: n}, start+3)
+	do(t, a, &LiftFreeze{N: n, By: "ops", Reason: "not the payer's fault"}, start+4)
+	states["answered"] = &a.State
+
+	a = opened(t, 5*Unit)
 	do(t, a, &AddAddress{Kind: AddressAITBC, Label: "an old one", Address: "aitbc_00", CoolingOff: time.Hour}, start)
 	do(t, a, &AddAddress{Kind: AddressBitcoin, Label: "Zoë", Address: "bc1q", CoolingOff: time.Hour}, start+1)
 	do(t, a, &RemoveAddress{N: 1}, start+2)
@@ -142,7 +153,7 @@ func goldenStates(t testing.TB) map[string]*State {
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "identity": true}
+var newInVersionTwo = map[string]bool{"answered": true, "used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "identity": true}
 
 // withParts are those that are written in version 4.
 var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "identity": true}

@@ -96,6 +96,7 @@ type CreatePayment struct {
 	Index    uint32 // never that of another payment
 	Lifetime time.Duration
 	Notes    string
+	Terms    PaymentTerms // what becomes of what is not paid as quoted; not Kept: not kept
 }
 
 // Complete ends a pending transaction well: the chain for a payment, or the

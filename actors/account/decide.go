@@ -199,16 +199,20 @@ func (c *CreatePayment) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, refuse(CodeTooManyPayments, "%d payments are open, the most there can be; pay one or let it expire", open)
 	}
 	n, err := a.incoming(c.Amount)
-	if c.Derived {
-		return []Event{&PaymentAddressed{
-			Amount: c.Amount, BTC: c.BTC, BTCFee: c.BTCFee,
-			Index: c.Index, Address: c.Address, ExpiresAt: at.Add(c.Lifetime), Notes: c.Notes,
-		}}, n, err
-	}
-	return []Event{&PaymentCreated{
+	var created Event = &PaymentCreated{
 		Amount: c.Amount, BTC: c.BTC, BTCFee: c.BTCFee,
 		Address: c.Address, ExpiresAt: at.Add(c.Lifetime), Notes: c.Notes,
-	}}, n, err
+	}
+	if c.Derived {
+		created = &PaymentAddressed{
+			Amount: c.Amount, BTC: c.BTC, BTCFee: c.BTCFee,
+			Index: c.Index, Address: c.Address, ExpiresAt: at.Add(c.Lifetime), Notes: c.Notes,
+		}
+	}
+	if !c.Terms.Kept() {
+		return []Event{created}, n, err
+	}
+	return []Event{created, &TermsAgreed{N: n, Terms: c.Terms}}, n, err
 }
 
 func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
@@ -232,10 +236,14 @@ func (c *Complete) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 			return nil, 0, err
 		}
 	}
-	return []Event{&TxCompleted{
+	events := []Event{&TxCompleted{
 		N: c.N, Type: t.Type, Amount: t.Amount, Fee: t.Fee,
 		TxHash: c.TxHash, Confirmations: c.Confirmations, By: c.By, Reason: c.Reason,
-	}}, c.N, nil
+	}}
+	if outs := t.outpoints(func(*Output) bool { return true }); len(outs) > 0 {
+		events = append(events, &OutputsAnswered{N: c.N, Amount: t.Amount, Outs: outs})
+	}
+	return events, c.N, nil
 }
 
 func (c *Fail) decide(a *Account, _ Time) ([]Event, uint32, *Error) {

@@ -127,6 +127,11 @@ const (
 
 	// 29, 75 and 76 are what a data directory is tied to; see codec_identity.go.
 
+	// What of payments is settled, and under which terms.
+	kindCreditBacked    kind = 33
+	kindTermsAgreed     kind = 70
+	kindOutputsAnswered kind = 71
+
 	numKinds = 80
 )
 

@@ -228,6 +228,11 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 		fill(t, e.Fingerprint[:])
 		return e
 	}),
+	kindTermsAgreed: rapid.Custom(func(t *rapid.T) Event { return &TermsAgreed{N: number(t), Terms: genTerms.Draw(t, "terms")} }),
+	kindOutputsAnswered: rapid.Custom(func(t *rapid.T) Event {
+		return &OutputsAnswered{N: number(t), Amount: money(t), Outs: outpoints(t)}
+	}),
+	kindCreditBacked: rapid.Custom(func(t *rapid.T) Event { return &CreditBacked{N: number(t), Outs: outpoints(t)} }),
 	kindPayoutExported: rapid.Custom(func(t *rapid.T) Event {
 		at := genTime.Draw(t, "at")
 		return &PayoutExported{Payout: Payout{
@@ -264,6 +269,14 @@ var (
 		return PayoutCoin{Out: genOutpoint.Draw(t, "out"), BTC: money(t), Change: rapid.Bool().Draw(t, "change"), Index: number(t)}
 	})
 )
+
+var genTerms = rapid.Custom(func(t *rapid.T) PaymentTerms {
+	rule := rapid.SampledFrom([]Rule{RuleRefund, RuleProportion})
+	return PaymentTerms{
+		Confirmations: rapid.Int32Min(1).Draw(t, "confirmations"), TolerancePPM: rapid.Int64Range(0, 1_000_000).Draw(t, "tolerance"),
+		Underpaid: rule.Draw(t, "underpaid"), Overpaid: rule.Draw(t, "overpaid"), Late: rule.Draw(t, "late"),
+	}
+})
 
 // eventKinds are the kinds that there are.
 var eventKinds = slices.Sorted(maps.Keys(genEvents))

@@ -37,6 +37,7 @@ var kinds = [numKinds]struct {
 	kindAddressAdded:        {"AddressAdded", func() Event { return new(AddressAdded) }},
 	kindAddressRemoved:      {"AddressRemoved", func() Event { return new(AddressRemoved) }},
 	kindWithdrawalApproved:  {"WithdrawalApproved", func() Event { return new(WithdrawalApproved) }},
+	kindCreditBacked:        {"CreditBacked", func() Event { return new(CreditBacked) }},
 	kindNoticeQueued:        {"NoticeQueued", func() Event { return new(NoticeQueued) }},
 	kindNoticeSettled:       {"NoticeSettled", func() Event { return new(NoticeSettled) }},
 	kindNoticeReplayed:      {"NoticeReplayed", func() Event { return new(NoticeReplayed) }},
@@ -65,6 +66,8 @@ var kinds = [numKinds]struct {
 	kindFreezeLifted:        {"FreezeLifted", func() Event { return new(FreezeLifted) }},
 	kindChainAdvanced:       {"ChainAdvanced", func() Event { return new(ChainAdvanced) }},
 	kindRefundSettled:       {"RefundSettled", func() Event { return new(RefundSettled) }},
+	kindTermsAgreed:         {"TermsAgreed", func() Event { return new(TermsAgreed) }},
+	kindOutputsAnswered:     {"OutputsAnswered", func() Event { return new(OutputsAnswered) }},
 	kindNetworkSet:          {"NetworkSet", func() Event { return new(NetworkSet) }},
 	kindExtendedKeyAdded:    {"ExtendedKeyAdded", func() Event { return new(ExtendedKeyAdded) }},
 }

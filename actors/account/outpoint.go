@@ -74,6 +74,7 @@ type Output struct {
 	Gone     bool      `json:"Gone"`     // in no block and not in the mempool any more
 	Counted  bool      `json:"Counted"`  // part of what was credited
 	Reversed bool      `json:"Reversed"` // it was counted, and the chain took it back
+	Answered bool      `json:"Answered"` // an operator answers for it: it is neither credited nor refunded
 }
 
 // outputOf returns where out is in outputs, or -1.

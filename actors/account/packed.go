@@ -38,6 +38,8 @@ const (
 	detailIndex    // Derived and Index
 	detailReceived // Credited, Frozen and Outputs
 	detailApproved // ApprovedBy and Approval
+	detailTerms    // Terms
+	detailAnswered // Answered, and of which outputs
 	detailEnd
 )
 
@@ -167,6 +169,12 @@ func appendDetail(dst []byte, created Time, d *Detail) []byte {
 	if bits&detailApproved != 0 {
 		dst = appendString(appendString(dst, d.ApprovedBy), d.Approval)
 	}
+	if bits&detailTerms != 0 {
+		dst = d.Terms.append(dst)
+	}
+	if bits&detailAnswered != 0 {
+		dst = appendAnswered(dst, d)
+	}
 	return dst
 }
 
@@ -182,6 +190,7 @@ func (d *Detail) bits(hash *[hashBytes]byte) uint64 {
 		{d.Notes != "", detailNotes}, {d.Expired, detailExpired}, {d.Derived, detailIndex},
 		{d.Credited != 0 || d.Frozen != 0 || len(d.Outputs) > 0, detailReceived},
 		{d.ApprovedBy != "" || d.Approval != "", detailApproved},
+		{d.Terms.Kept(), detailTerms}, {d.Answered != 0 || answeredBits(d) != 0, detailAnswered},
 	} {
 		if field.there {
 			bits |= field.bit
@@ -219,6 +228,7 @@ type packedView struct {
 	hasDetail                   bool
 	to, by, reason, notes, hash []byte
 	outputs                     []byte // packed
+	answered                    uint64 // which of them an operator answers for
 	approvedBy, approval        []byte
 }
 
@@ -243,7 +253,7 @@ func (v *packedView) view(r *reader, base Time) {
 func (v *packedView) viewDetail(r *reader) {
 	v.detail = Detail{}
 	v.to, v.by, v.reason, v.notes, v.hash, v.outputs = nil, nil, nil, nil, nil, nil
-	v.approvedBy, v.approval = nil, nil
+	v.approvedBy, v.approval, v.answered = nil, nil, 0
 	v.bits = r.uvarint()
 	if v.bits >= detailEnd || v.bits&(detailHash|detailHashText) == detailHash|detailHashText {
 		r.fail("unknown detail of a transaction")
@@ -286,6 +296,12 @@ func (v *packedView) viewDetail(r *reader) {
 	if v.bits&detailApproved != 0 {
 		v.approvedBy, v.approval = r.text(), r.text()
 	}
+	if v.bits&detailTerms != 0 {
+		v.detail.Terms = r.terms()
+	}
+	if v.bits&detailAnswered != 0 {
+		v.viewAnswered(r)
+	}
 }
 
 // unpack returns the transaction of a body that appendPacked wrote or that was
@@ -299,6 +315,9 @@ func unpack(body []byte, base Time) Transaction {
 	d := v.detail
 	d.To, d.By, d.Reason, d.Notes, d.TxHash = string(v.to), nameOf(v.by), string(v.reason), string(v.notes), string(v.hash)
 	d.Outputs = unpackOutputs(v.outputs)
+	for i := range d.Outputs {
+		d.Outputs[i].Answered = v.answered>>i&1 != 0
+	}
 	d.ApprovedBy, d.Approval = string(v.approvedBy), string(v.approval)
 	if v.bits&detailHash != 0 {
 		d.TxHash = hex.EncodeToString(v.hash)

@@ -209,6 +209,7 @@ func (m *machine) createPayment(t *rapid.T) Command {
 	return &CreatePayment{
 		Amount: amountIn(t, m.live), BTC: money(t), BTCFee: money(t), Address: "bc1p", Notes: "n",
 		Lifetime: rapid.SampledFrom([]time.Duration{time.Hour, time.Second, 48 * time.Hour}).Draw(t, "lifetime"),
+		Terms:    rapid.OneOf(rapid.Just(PaymentTerms{}), genTerms).Draw(t, "terms"),
 	}
 }
 

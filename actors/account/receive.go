@@ -39,15 +39,20 @@ type RemoveOutput struct {
 
 // SettlePayment says what AITBC is due for payment N in all, and which outputs it
 // is for. The difference to what was credited is credited; where the chain took
-// back what was credited, it is frozen instead.
+// back what was credited, it is frozen instead. Surplus is the part, in satoshi, of one
+// of Outs that is not needed: it goes into the refund queue with the same record, so
+// that what counts is never refunded later.
 type SettlePayment struct {
-	N    uint32
-	Due  Money
-	Outs []Outpoint
+	N         uint32
+	Due       Money
+	Outs      []Outpoint
+	Surplus   Money
+	SurplusOf Outpoint
 }
 
 // QueueRefund puts a part of an output into the refund queue, beside Before, which
-// was there when that was found to be due: what is found twice is queued once.
+// was there when that was found to be due: what is found twice is queued once. What
+// counts for a credit, or what an operator answers for, is not refunded.
 type QueueRefund struct {
 	N      uint32
 	Out    Outpoint
@@ -55,7 +60,8 @@ type QueueRefund struct {
 	Before Money
 }
 
-// LiftFreeze is the operator's: what was frozen for payment N is free again.
+// LiftFreeze is the operator's: what was frozen for payment N is free again, and they
+// answer for the outputs that it was frozen for.
 type LiftFreeze struct {
 	N      uint32
 	By     string
@@ -81,7 +87,7 @@ func roomForOutput(outputs []Output, out Outpoint) *Error {
 
 // expendable returns the first output that nothing depends on any more, or -1.
 func expendable(outputs []Output) int {
-	return slices.IndexFunc(outputs, func(o Output) bool { return o.Gone && !o.Reversed && o.Refunded == 0 })
+	return slices.IndexFunc(outputs, func(o Output) bool { return o.Gone && !o.Reversed && !o.Answered && o.Refunded == 0 })
 }
 
 func (c *SeeOutput) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
@@ -133,28 +139,70 @@ func (c *SettlePayment) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 		return nil, 0, err
 	}
 	d, credited := t.detail(), t.Credited()
-	if c.Due > credited {
+	grows := c.Due > credited
+	if t.ByHand() || (grows && t.Ended()) || (c.Due == 0 && credited == 0) {
+		return nil, c.N, nil
+	}
+	fresh, err := t.mayCount(c)
+	if err != nil {
+		return nil, 0, err
+	}
+	reversed := slices.IndexFunc(d.Outputs, func(o Output) bool { return o.Reversed && !slices.Contains(c.Outs, o.Out) })
+	var frozen Money
+	if reversed >= 0 && !grows {
+		frozen = credited - c.Due
+	}
+	var events []Event
+	switch {
+	case grows:
 		if err := a.canGrow(c.Due - credited); err != nil {
 			return nil, 0, err
 		}
-		events := []Event{&PaymentCredited{N: c.N, Amount: c.Due - credited, Outs: c.Outs}}
+		events = append(events, &PaymentCredited{N: c.N, Amount: c.Due - credited, Outs: c.Outs})
 		if d.Frozen > 0 {
 			events = append(events, &FreezeLifted{N: c.N, Amount: d.Frozen, By: "chain"})
+		} else if reversed >= 0 {
+			events = append(events, &CreditBacked{N: c.N, Outs: c.Outs})
 		}
-		return events, c.N, nil
-	}
-	var frozen Money
-	reversed := slices.IndexFunc(d.Outputs, func(o Output) bool { return o.Reversed })
-	if reversed >= 0 {
-		frozen = credited - c.Due
-	}
-	switch {
-	case frozen > d.Frozen:
-		return []Event{&CreditReversed{N: c.N, Out: d.Outputs[reversed].Out, Amount: frozen - d.Frozen}}, c.N, nil
 	case frozen < d.Frozen:
-		return []Event{&FreezeLifted{N: c.N, Amount: d.Frozen - frozen, Outs: c.Outs, By: "chain"}}, c.N, nil
+		events = append(events, &FreezeLifted{N: c.N, Amount: d.Frozen - frozen, Outs: c.Outs, By: "chain"})
+	default:
+		if frozen > d.Frozen {
+			events = append(events, &CreditReversed{N: c.N, Out: d.Outputs[reversed].Out, Amount: frozen - d.Frozen})
+		}
+		if fresh || (reversed >= 0 && frozen == 0 && credited > 0) {
+			events = append(events, &CreditBacked{N: c.N, Outs: c.Outs})
+		}
 	}
-	return nil, c.N, nil
+	if c.Surplus > 0 {
+		events = append(events, &RefundQueued{N: c.N, Out: c.SurplusOf, BTC: c.Surplus})
+	}
+	return events, c.N, nil
+}
+
+// mayCount checks that the outputs of c may count for what t has brought, and reports
+// whether any of them does not count yet.
+func (t *Transaction) mayCount(c *SettlePayment) (fresh bool, err *Error) {
+	surplus := c.Surplus == 0
+	for _, out := range c.Outs {
+		i := outputOf(t.Detail.Outputs, out)
+		if i < 0 {
+			return false, refuse(CodeNoChange, "this payment has no output %s", out)
+		}
+		o := &t.Detail.Outputs[i]
+		if o.Counted {
+			continue
+		}
+		fresh = true
+		if o.Height == 0 || o.Refunded == o.BTC || t.Answers(o) {
+			return false, refuse(CodeNoChange, "output %s is in no block, refunded, or answered for by an operator", out)
+		}
+		surplus = surplus || (out == c.SurplusOf && c.Surplus > 0 && c.Surplus < o.BTC-o.Refunded)
+	}
+	if !surplus {
+		return false, refuse(CodeNoChange, "there are no %s BTC of output %s to refund", c.Surplus, c.SurplusOf)
+	}
+	return fresh, nil
 }
 
 func (c *QueueRefund) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
@@ -164,7 +212,7 @@ func (c *QueueRefund) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	}
 	outputs := t.detail().Outputs
 	i := outputOf(outputs, c.Out)
-	if i < 0 || c.BTC <= 0 || c.Before != outputs[i].Refunded || c.BTC > outputs[i].BTC-outputs[i].Refunded {
+	if i < 0 || c.BTC <= 0 || c.Before != outputs[i].Refunded || c.BTC > t.refundable(&outputs[i]) {
 		return nil, 0, refuse(CodeNoChange, "there are no %s BTC of output %s to refund", c.BTC, c.Out)
 	}
 	return []Event{&RefundQueued{N: c.N, Out: c.Out, BTC: c.BTC}}, c.N, nil
@@ -179,7 +227,10 @@ func (c *LiftFreeze) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if frozen == 0 {
 		return nil, 0, refuse(CodeNoChange, "nothing is frozen for this payment")
 	}
-	return []Event{&FreezeLifted{N: c.N, Amount: frozen, By: c.By, Reason: c.Reason}}, c.N, nil
+	return []Event{
+		&FreezeLifted{N: c.N, Amount: frozen, By: c.By, Reason: c.Reason},
+		&OutputsAnswered{N: c.N, Amount: frozen, Outs: t.outpoints(func(o *Output) bool { return o.Reversed })},
+	}, c.N, nil
 }
 
 // received returns payment n with outputs and detail of its own, to be changed and
@@ -328,9 +379,7 @@ func (e *FreezeLifted) apply(a *Account, at Time) error {
 		return err
 	}
 	if d.Frozen -= e.Amount; d.Frozen == 0 {
-		for i := range d.Outputs { // whoever lifted it all has answered for these
-			d.Outputs[i].Reversed = false
-		}
+		notMissed(d.Outputs)
 	}
 	a.Frozen -= e.Amount
 	a.BalanceAt = at

@@ -96,11 +96,15 @@ type Detail struct {
 	ApprovedBy string `json:"approved_by"` // the first of them
 	Approval   string `json:"approval"`    // why, in their words
 
+	// Of a buy:
+	Terms PaymentTerms `json:"terms"` // that it was quoted under; not Kept where it is older than they are
+
 	// Of a buy, from the chain:
 	Derived  bool     `json:"derived"`  // To is derived from the exchange's extended public key
 	Index    uint32   `json:"index"`    // of the key
 	Credited Money    `json:"credited"` // AITBC, in all; 0 where it is Amount or nothing: see Transaction.Credited
 	Frozen   Money    `json:"frozen"`   // the part of Credited that the chain took back
+	Answered Money    `json:"answered"` // the part of it that an operator answers for by OutputsAnswered, whatever the chain has
 	Outputs  []Output `json:"outputs"`  // that paid to To, in the order in which they were found
 }
 
@@ -120,7 +124,7 @@ func (t Transaction) AsCreated() Transaction {
 		t.Status, t.ConfirmedAt = Pending, 0
 		d := t.detail()
 		d.TxHash, d.Confirmations, d.Expired, d.By, d.Reason = "", 0, false, "", ""
-		d.Credited, d.Frozen, d.Outputs = 0, 0, nil
+		d.Credited, d.Frozen, d.Answered, d.Outputs = 0, 0, 0, nil
 		d.ApprovedBy, d.Approval = "", ""
 		t.Detail = &d
 	}

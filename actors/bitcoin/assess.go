@@ -17,30 +17,27 @@ type Quote struct {
 }
 
 // Rule says what becomes of a payment that is not as it was quoted.
-type Rule uint8
+type Rule = account.Rule
 
 // The rules.
 const (
-	// Refund puts the money into the operator's refund queue.
-	Refund Rule = iota
-	// Proportion credits AITBC in proportion, at the quote's rate, rounded down.
-	Proportion
+	Refund     = account.RuleRefund
+	Proportion = account.RuleProportion
 )
 
-// Policy is the operator's. The zero value asks for no confirmation and refunds
-// whatever is not as quoted.
-type Policy struct {
-	// Confirmations make an output count; 1 is the block that it is in.
-	Confirmations int32
-	// TolerancePPM is the part of a quote, in millionths, that may be missing from a
-	// payment in full. It is the exchange's loss.
-	TolerancePPM int64
-	Underpaid    Rule // less than the quote, and the time is over
-	Overpaid     Rule // what is more than the quote
-	Late         Rule // outputs that came after the quote had expired
+// Policy is what a payment was quoted under.
+type Policy = account.PaymentTerms
+
+// Settled is what was decided of a payment before. It is a floor: what counts for a
+// credit goes on to do so for as long as the chain has it, whatever the policy says.
+type Settled struct {
+	Credited account.Money // AITBC
+	Answered account.Money // the part of Credited that an operator answers for
+	Ended    bool          // an operator has settled the payment: nothing more is credited
+	Missing  bool          // an output that counted is not on the chain any more
 }
 
-// Received is an output that paid to a payment's address.
+// Received is an output that paid to a payment's address, and is on the chain.
 type Received struct {
 	Out    wire.OutPoint
 	BTC    account.Money // satoshi
@@ -49,6 +46,10 @@ type Received struct {
 	// Refunded is the part of BTC that went into the refund queue before. It is
 	// never credited afterwards.
 	Refunded account.Money
+
+	Counted  bool // for what was credited: final, and never refunded
+	Reversed bool // it counted, the chain took it back, and has it again
+	Answered bool // an operator answers for it: it is neither credited nor refunded
 }
 
 // PaymentState is where a payment is, as the payer is told.
@@ -86,6 +87,7 @@ type Assessment struct {
 	// Outs are the outputs that Credit is for, if there is any.
 	Outs []wire.OutPoint
 	// Refunds go into the refund queue now; what Received.Refunded says is not in it.
+	// None is of an output that counts. At most one is a part of one of Outs.
 	Refunds []RefundDue
 	// Final: the time is over, and no output that was in time is on its way.
 	Final bool
@@ -98,15 +100,21 @@ type Assessment struct {
 // Only outputs with enough confirmations are credited or refunded. Amounts are exact,
 // fractions are rounded down. No more is credited than was paid for, but for
 // Policy.TolerancePPM.
-func Assess(q Quote, p Policy, received []Received, tip int32, now time.Time) Assessment {
+func Assess(q Quote, p Policy, before Settled, received []Received, tip int32, now time.Time) Assessment {
 	if q.BTC <= 0 || q.AITBC < 0 {
 		panic("bitcoin: a quote of nothing")
 	}
-	a := assessor{quote: q, policy: p, tip: tip, enough: q.BTC - tolerated(q.BTC, p.TolerancePPM)}
+	a := assessor{quote: q, policy: p, before: before, tip: tip, enough: p.Enough(q.BTC)}
 	a.received = slices.Clone(received)
-	// Confirmations count for what is credited first; the order of the rest is fixed,
-	// so that the same outputs have the same answer.
+	// What counts comes first, then what has the most confirmations; the order of the
+	// rest is fixed, so that the same outputs have the same answer.
 	slices.SortFunc(a.received, func(x, y Received) int {
+		if x.Counted != y.Counted {
+			if x.Counted {
+				return -1
+			}
+			return 1
+		}
 		if c := a.confirmations(y) - a.confirmations(x); c != 0 {
 			return int(c)
 		}
@@ -118,21 +126,13 @@ func Assess(q Quote, p Policy, received []Received, tip int32, now time.Time) As
 	return a.assess(now.After(q.ExpiresAt))
 }
 
-// tolerated is the part of amount that may be missing, rounded down.
-func tolerated(amount account.Money, ppm int64) account.Money {
-	t, ok := amount.MulDivDown(account.Money(ppm), 1_000_000)
-	if !ok || t >= amount {
-		return amount - 1 // something has to be paid
-	}
-	return t
-}
-
 type assessor struct {
 	quote    Quote
 	policy   Policy
+	before   Settled
 	tip      int32
 	enough   account.Money
-	received []Received // most confirmed first
+	received []Received // what counts first, then most confirmed first
 }
 
 func (a *assessor) confirmations(r Received) int32 {
@@ -142,83 +142,148 @@ func (a *assessor) confirmations(r Received) int32 {
 	return a.tip - r.Height + 1
 }
 
+// isFinal reports whether an output may be settled. What was is final for ever.
+func (a *assessor) isFinal(r Received) bool {
+	return r.Counted || a.confirmations(r) >= a.policy.Confirmations
+}
+
 func (a *assessor) isLate(r Received) bool { return r.At.After(a.quote.ExpiresAt) }
 
-// counts reports whether an output may become AITBC at all.
-func (a *assessor) counts(r Received) bool { return !a.isLate(r) || a.policy.Late == Proportion }
+// isOpen reports whether nothing was decided of an output.
+func (a *assessor) isOpen(r Received) bool { return !r.Counted && !r.Reversed && !r.Answered }
 
-func (a *assessor) assess(expired bool) (out Assessment) {
-	var (
-		sum, settled account.Money      // of outputs that count: all, and those confirmed
-		inTime       account.Money      // of outputs that are not late
-		inFlight     bool               // an output in time is not confirmed yet
-		reached      int32         = -1 // confirmations of the output that made it enough
-	)
+// counts reports whether an output may be, or is, part of what is credited.
+func (a *assessor) counts(r Received) bool {
+	if !a.isOpen(r) {
+		return !r.Answered
+	}
+	return !a.before.Ended && (!a.isLate(r) || a.policy.Late == Proportion)
+}
+
+// sums are what the outputs come to.
+type sums struct {
+	counting, settled account.Money // of outputs that count: all, and those that are final
+	backing           account.Money // of outputs that counted before, and are final
+	inTime            account.Money // of outputs that are not late
+	inFlight          bool          // an output in time is not final yet
+	late              bool          // a late output counts
+	missing           bool          // what counted is not all there
+	reached           int32         // confirmations of the output that made it enough; -1 if none did
+}
+
+func (a *assessor) sum(out *Assessment) sums {
+	s := sums{missing: a.before.Missing, reached: -1}
 	for _, r := range a.received {
-		n := a.confirmations(r)
 		out.Paid = plus(out.Paid, r.BTC)
 		if !a.isLate(r) {
-			inTime = plus(inTime, r.BTC)
-			inFlight = inFlight || n < a.policy.Confirmations
+			s.inTime = plus(s.inTime, r.BTC)
+			s.inFlight = s.inFlight || !(r.Answered || a.isFinal(r))
 		}
+		s.missing = s.missing || (r.Reversed && !a.isFinal(r))
 		if !a.counts(r) {
 			continue
 		}
 		net := r.BTC - r.Refunded
-		sum = plus(sum, net)
-		if n >= a.policy.Confirmations {
-			settled = plus(settled, net)
-			if net > 0 {
-				out.Outs = append(out.Outs, r.Out)
+		s.counting = plus(s.counting, net)
+		s.late = s.late || a.isLate(r)
+		if a.isFinal(r) {
+			s.settled = plus(s.settled, net)
+			if !a.isOpen(r) {
+				s.backing = plus(s.backing, net)
 			}
 		}
-		if reached < 0 && sum >= a.enough {
-			reached = n
+		if s.reached < 0 && s.counting >= a.enough {
+			s.reached = a.confirmations(r)
+			if r.Counted {
+				s.reached = max(s.reached, a.policy.Confirmations)
+			}
 		}
 	}
-	out.Missing = max(0, a.quote.BTC-sum)
-	final := expired && !inFlight // no output can make it more, but a late one
-	out.Final = final
+	out.Missing = max(0, a.quote.BTC-s.counting)
+	return s
+}
 
+func (a *assessor) assess(expired bool) (out Assessment) {
+	s := a.sum(&out)
+	out.Final = expired && !s.inFlight // no output can make it more, but a late one
+
+	takes := true // what is open, and counts
 	switch {
-	case settled >= a.enough:
+	case a.before.Ended:
+		out.Refunds = a.refund(account.MaxMoney, a.isOpen)
+	case s.settled >= a.enough:
 		out.Credit = a.quote.AITBC
-		if over := settled - a.quote.BTC; over > 0 && a.policy.Overpaid == Proportion {
-			out.Credit = a.proportion(settled)
+		if over := s.settled - a.quote.BTC; over > 0 && a.policy.Overpaid == Proportion {
+			out.Credit = a.proportion(s.settled)
 		} else if over > 0 {
 			out.Refunds = a.refund(over, a.counts)
 		}
-	case final && a.policy.Underpaid == Proportion:
-		out.Credit = a.proportion(settled)
-	case final:
-		out.Refunds = a.refund(settled, a.counts)
+	case out.Final && a.policy.Underpaid == Proportion && a.proportion(s.settled) > 0:
+		out.Credit = a.proportion(s.settled)
+	case out.Final:
+		takes = false
+		out.Refunds = a.refund(account.MaxMoney, func(r Received) bool { return a.isOpen(r) && a.counts(r) })
+	default:
+		takes = false
 	}
-	if a.policy.Late == Refund {
-		out.Refunds = append(out.Refunds, a.refund(account.MaxMoney, a.isLate)...)
+	if a.policy.Late == Refund && !a.before.Ended {
+		out.Refunds = append(out.Refunds, a.refund(account.MaxMoney, func(r Received) bool { return a.isOpen(r) && a.isLate(r) })...)
 	}
+	out.Credit = max(out.Credit, a.floor(&s))
+	if out.Credit > 0 {
+		out.Outs = a.outs(out.Refunds, takes)
+	}
+	out.Confirmations = min(max(s.reached, 0), a.policy.Confirmations)
+	out.State = a.state(&out, &s, expired)
+	return out
+}
 
-	out.Confirmations = min(max(reached, 0), a.policy.Confirmations)
+// floor is what is due by what counted before. The outputs of it that are left stand for
+// their part, at the quote's rate.
+func (a *assessor) floor(s *sums) account.Money {
+	if !s.missing {
+		return a.before.Credited
+	}
+	return min(a.before.Credited, plus(a.before.Answered, a.proportion(s.backing)))
+}
+
+// outs returns what stands for the credit, without what goes back.
+func (a *assessor) outs(refunds []RefundDue, takes bool) (outs []wire.OutPoint) {
+	for _, r := range a.received {
+		left := r.BTC - r.Refunded
+		for _, due := range refunds {
+			if due.Out == r.Out {
+				left -= due.BTC
+			}
+		}
+		if left > 0 && a.isFinal(r) && a.counts(r) && (takes || !a.isOpen(r)) {
+			outs = append(outs, r.Out)
+		}
+	}
+	return outs
+}
+
+func (a *assessor) state(out *Assessment, s *sums, expired bool) PaymentState {
+	full := s.settled >= a.enough || (out.Credit >= a.quote.AITBC && out.Credit > 0)
 	switch {
 	case len(a.received) == 0 && expired:
-		out.State = PaymentExpired
+		return PaymentExpired
 	case len(a.received) == 0:
-		out.State = PaymentPending
-	case inTime == 0:
-		out.State = PaymentLate
-	case settled >= a.enough && inTime < a.enough:
-		out.State = PaymentLate // it took a late output
-	case settled >= a.enough && out.Paid > a.quote.BTC:
-		out.State = PaymentOverpaid
-	case settled >= a.enough:
-		out.State = PaymentCredited
-	case reached > 0:
-		out.State = PaymentConfirming
-	case reached == 0:
-		out.State = PaymentSeen
-	default:
-		out.State = PaymentUnderpaid
+		return PaymentPending
+	case s.inTime == 0:
+		return PaymentLate
+	case full && s.inTime < a.enough && s.late:
+		return PaymentLate // it took a late output
+	case full && out.Paid > a.quote.BTC:
+		return PaymentOverpaid
+	case full:
+		return PaymentCredited
+	case s.reached > 0:
+		return PaymentConfirming
+	case s.reached == 0:
+		return PaymentSeen
 	}
-	return out
+	return PaymentUnderpaid
 }
 
 // proportion is the AITBC for an amount at the quote's rate, rounded down.
@@ -230,11 +295,11 @@ func (a *assessor) proportion(btc account.Money) account.Money {
 	return credit
 }
 
-// refund takes an amount from the confirmed outputs for which take is true, from the
-// newest on.
+// refund takes an amount from the final outputs for which take is true and which do not
+// count yet, from the newest on.
 func (a *assessor) refund(amount account.Money, take func(Received) bool) (due []RefundDue) {
 	for _, r := range slices.Backward(a.received) {
-		if part := min(amount, r.BTC-r.Refunded); part > 0 && take(r) && a.confirmations(r) >= a.policy.Confirmations {
+		if part := min(amount, r.BTC-r.Refunded); part > 0 && !r.Counted && take(r) && a.isFinal(r) {
 			due = append(due, RefundDue{r.Out, part})
 			amount -= part
 		}

@@ -93,7 +93,7 @@ func TestAssess(t *testing.T) {
 			if c.expired {
 				now = expiry.Add(time.Hour)
 			}
-			a := Assess(quoted, c.policy, paid(t, c.paid), tip, now)
+			a := Assess(quoted, c.policy, Settled{}, paid(t, c.paid), tip, now)
 			got := fmt.Sprint(a.State, " ", a.Confirmations, " ", a.Credit)
 			slices.SortFunc(a.Refunds, func(x, y RefundDue) int { return compareOut(x.Out, y.Out) })
 			for _, r := range a.Refunds {
@@ -107,7 +107,7 @@ func TestAssess(t *testing.T) {
 }
 
 func TestAssessSaysWhatIsMissing(t *testing.T) {
-	a := Assess(quoted, Policy{Confirmations: 1}, paid(t, "400@0 100@5"), 5, expiry)
+	a := Assess(quoted, Policy{Confirmations: 1}, Settled{}, paid(t, "400@0 100@5"), 5, expiry)
 	if a.Paid != 500 || a.Missing != 500 {
 		t.Errorf("paid %d, missing %d, want 500 and 500", int64(a.Paid), int64(a.Missing))
 	}
@@ -145,7 +145,7 @@ func drawTime(t *rapid.T, label string) time.Time {
 func TestAssessNeverGivesMoreThanWasPaid(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q, p, received, tip := drawn(t)
-		a := Assess(q, p, received, tip, drawTime(t, "now"))
+		a := Assess(q, p, Settled{}, received, tip, drawTime(t, "now"))
 		var confirmed, refunded account.Money
 		for _, r := range received {
 			if r.Height != 0 && tip-r.Height+1 >= p.Confirmations || p.Confirmations == 0 {
@@ -170,8 +170,8 @@ func TestAssessNeverGivesMoreThanWasPaid(t *testing.T) {
 			t.Fatalf("credit %s is worth %d, refunds %d, of %d confirmed", a.Credit, worth, refunded, confirmed)
 		}
 		// Nothing that is confirmed is kept when all is over, but for fractions.
-		over := Assess(q, p, received, tip+10, expiry.Add(time.Hour))
-		if p.Underpaid == Proportion && p.Overpaid == Proportion && p.Late == Proportion && len(over.Refunds) != 0 {
+		over := Assess(q, p, Settled{}, received, tip+10, expiry.Add(time.Hour))
+		if p.Underpaid == Proportion && p.Overpaid == Proportion && p.Late == Proportion && over.Credit > 0 && len(over.Refunds) != 0 {
 			t.Fatalf("refunds %v, though all is credited in proportion", over.Refunds)
 		}
 	})
@@ -181,7 +181,7 @@ func TestAssessCreditsNoLessAsTimeAndMoneyCome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q, p, received, tip := drawn(t)
 		now := drawTime(t, "now")
-		before := Assess(q, p, received, tip, now)
+		before := Assess(q, p, Settled{}, received, tip, now)
 		// The refund queue takes what is due, as its operator's log has it.
 		after := slices.Clone(received)
 		for _, due := range before.Refunds {
@@ -200,7 +200,7 @@ func TestAssessCreditsNoLessAsTimeAndMoneyCome(t *testing.T) {
 			})
 		}
 		later := now.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "later")) * time.Second)
-		got := Assess(q, p, after, tip+int32(rapid.IntRange(0, 5).Draw(t, "blocks")), later)
+		got := Assess(q, p, Settled{}, after, tip+int32(rapid.IntRange(0, 5).Draw(t, "blocks")), later)
 		if got.Credit < before.Credit {
 			t.Fatalf("credit went from %s to %s\n%+v\n%+v", before.Credit, got.Credit, before, got)
 		}
@@ -211,9 +211,60 @@ func TestAssessDoesNotDependOnTheOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q, p, received, tip := drawn(t)
 		now := drawTime(t, "now")
-		want := Assess(q, p, received, tip, now)
-		if got := Assess(q, p, rapid.Permutation(received).Draw(t, "order"), tip, now); fmt.Sprint(got) != fmt.Sprint(want) {
+		want := Assess(q, p, Settled{}, received, tip, now)
+		if got := Assess(q, p, Settled{}, rapid.Permutation(received).Draw(t, "order"), tip, now); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("got %+v, want %+v", got, want)
 		}
 	})
+}
+
+func TestAssessTakesWhatCountsForAFloor(t *testing.T) {
+	refund, proportion := Policy{Confirmations: 3}, Policy{Confirmations: 3, Underpaid: Proportion, Overpaid: Proportion, Late: Proportion}
+	const tip = 100
+	whole := func(n account.Money) account.Money { return n * account.Unit }
+	for _, c := range []struct {
+		name   string
+		policy Policy
+		before Settled
+		paid   string
+		counts int // how many of the first outputs count, or if negative, counted and are back
+		want   string
+	}{
+		{"credited in proportion, to be refunded now", refund, Settled{Credited: whole(200)}, "2000@98", 1, "overpaid 200 outs 0"},
+		{"and then more", refund, Settled{Credited: whole(200)}, "2000@98 7@98", 1, "overpaid 200 outs 0 refunds 1:7"},
+		{"tolerated then", refund, Settled{Credited: whole(100)}, "950@98", 1, "credited 100 outs 0"},
+		{"and then dust", refund, Settled{Credited: whole(100)}, "950@98 7@98", 1, "credited 100 outs 0 refunds 1:7"},
+		{"late then", refund, Settled{Credited: whole(100)}, "1000@98!", 1, "late 100 outs 0"},
+		{"not as deep as is wanted now", refund, Settled{Credited: whole(100)}, "1000@100", 1, "credited 100 outs 0"},
+		{"half was taken back", refund, Settled{Credited: whole(100), Missing: true}, "500@98", 1, "underpaid 50 outs 0"},
+		{"and replaced by less", refund, Settled{Credited: whole(100), Missing: true}, "500@98 300@98", 1, "underpaid 50 outs 0 refunds 1:300"},
+		{"and replaced by less, in proportion", proportion, Settled{Credited: whole(100), Missing: true}, "500@98 300@98", 1, "underpaid 80 outs 0 1"},
+		{"and replaced by more", refund, Settled{Credited: whole(100), Missing: true}, "500@98 700@98", 1, "overpaid 100 outs 0 1 refunds 1:200"},
+		{"it is back, and not deep enough", refund, Settled{Credited: whole(100)}, "1000@99", -1, "confirming 0 outs"},
+		{"it is back", refund, Settled{Credited: whole(100)}, "1000@98", -1, "credited 100 outs 0"},
+		{"it is back in part", refund, Settled{Credited: whole(100), Missing: true}, "400@98", -1, "underpaid 40 outs 0"},
+		{"an operator settled it", proportion, Settled{Credited: whole(100), Answered: whole(100), Ended: true}, "700@98", 0, "credited 100 outs refunds 0:700"},
+		{"an operator failed it", proportion, Settled{Ended: true}, "1000@98 5@100", 0, "underpaid 0 outs refunds 0:1000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			received := paid(t, c.paid)
+			for i := range received {
+				received[i].Counted, received[i].Reversed = i < c.counts, i < -c.counts
+			}
+			a := Assess(quoted, c.policy, c.before, received, tip, expiry.Add(time.Hour))
+			got := fmt.Sprintf("%s %s outs", a.State, a.Credit)
+			for _, out := range a.Outs {
+				got += fmt.Sprint(" ", out.Index)
+			}
+			for i, r := range a.Refunds {
+				if i == 0 {
+					got += " refunds"
+				}
+				got += fmt.Sprintf(" %d:%d", r.Out.Index, int64(r.BTC))
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
 }
