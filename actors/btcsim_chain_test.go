@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -349,6 +350,10 @@ type receivedOutput struct {
 	out    account.Outpoint
 	btc    account.Money
 	height int32
+}
+
+func (o receivedOutput) String() string {
+	return fmt.Sprintf("%s with %s BTC at %d", o.out, o.btc, o.height)
 }
 
 // truth reads the best chain.

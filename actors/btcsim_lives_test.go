@@ -157,7 +157,7 @@ func (s *btcSim) crash() error {
 // again begins the next life.
 func (s *btcSim) again(otherFlags bool) error {
 	l := *s.life()
-	if otherFlags {
+	if otherFlags && !leftOut("flags") {
 		l = s.newLife()
 	}
 	if s.random.IntN(4) == 0 {

@@ -28,7 +28,7 @@ import (
 	"github.com/aitbc/exchange/persistence"
 )
 
-var btcWithout = flag.String("without", "", "steps that the Bitcoin simulation leaves out, by their names, with commas between")
+var btcWithout = flag.String("without", "", "steps that the Bitcoin simulation leaves out, by their names, with commas between; flags: each start has the same flags")
 
 const (
 	btcSteps = 140 // of a history
@@ -302,10 +302,13 @@ var btcStepList = []btcStep{
 	{"reconcile", 1, (*btcSim).reconcile},
 }
 
-// btcSteps is btcStepList without what the flag leaves out.
+// leftOut reports whether a step, or other flags at a start, are not to be.
+func leftOut(name string) bool { return strings.Contains(","+*btcWithout+",", ","+name+",") }
+
+// btcChosen is btcStepList without what is left out.
 var btcChosen = sync.OnceValues(func() (steps []btcStep, sum int) {
 	for _, step := range btcStepList {
-		if !strings.Contains(","+*btcWithout+",", ","+step.name+",") {
+		if !leftOut(step.name) {
 			steps, sum = append(steps, step), sum+step.weight
 		}
 	}
