@@ -231,8 +231,12 @@ func (s *btcSim) checkPaymentAtEnd(t *btcTransaction, truth map[string]*received
 	if credited == t.Amount { // the tolerance is the exchange's loss
 		allowed += account.Money(int64(d.BTC) * s.lifeAt(t.CreatedAt).policy.TolerancePPM / 1_000_000)
 	}
-	if byHand || s.lifted[t.id] { // the operator answers for what is wanting
-		allowed = max(allowed, priceOf(t, t.Credited(), false))
+	if byHand || s.lifted[t.id] { // the operator answers for what was wanting then
+		wanting := priceOf(t, t.Credited(), false)
+		for _, out := range s.answered[t.id] {
+			wanting -= onChain[out].btc
+		}
+		allowed += max(0, wanting)
 	}
 	if given := priceOf(t, credited, false) + refunded; given > allowed {
 		return fmt.Errorf("%s: %s BTC is given, and %s may be", what, given, allowed)

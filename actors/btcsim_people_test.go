@@ -167,9 +167,20 @@ func (s *btcSim) act(what string, do func(t btcTransaction, by string) error) er
 	if !ok {
 		return nil
 	}
+	if t.Status == account.Pending {
+		s.answered[t.id] = outputsOf(&t)
+	}
 	err := do(t, s.operator())
 	s.note("%s of %s %s, which is %s: %s", what, t.Type, t.id, t.Status, said(err))
 	return nil
+}
+
+// outputsOf are the outputs of a payment that the log knows of.
+func outputsOf(t *btcTransaction) (outs []account.Outpoint) {
+	for _, o := range t.Detail.Outputs {
+		outs = append(outs, o.Out)
+	}
+	return outs
 }
 
 func (s *btcSim) complete() error {
@@ -207,7 +218,7 @@ func (s *btcSim) lift() error {
 		return nil
 	}
 	t := frozen[s.random.IntN(len(frozen))]
-	s.lifted[t.id] = true
+	s.answered[t.id], s.lifted[t.id] = outputsOf(&t), true
 	_, err := s.x.LiftFreeze(t.id, s.operator(), "answered for", nil)
 	s.note("the freeze of payment %s is lifted: %s", t.id, said(err))
 	return nil

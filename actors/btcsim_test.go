@@ -78,9 +78,10 @@ type btcSim struct {
 	papers   []*btcPaper   // payouts that a signer has got
 	held     []*btcHeld    // signed, and perhaps broadcast
 	calls    []*btcCall
-	sellers  int                            // addresses of sales that were made up
-	lifted   map[account.TransactionID]bool // payments whose freeze an operator has lifted
-	blamed   string                         // what an operator did by hand, for which the log and the chain may differ
+	sellers  int                                          // addresses of sales that were made up
+	answered map[account.TransactionID][]account.Outpoint // of payments that an operator acted on: the outputs that were known
+	lifted   map[account.TransactionID]bool               // payments whose freeze an operator has lifted
+	blamed   string                                       // what an operator did by hand, for which the log and the chain may differ
 
 	trace hash.Hash
 	lines []string // the last of the trace
@@ -193,7 +194,7 @@ func simulateBitcoin(t *testing.T, seed uint64, password string) (count btcCount
 		s := &btcSim{
 			t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 2)), password: password, trace: sha256.New(),
 			node: btcGenesis().Clone(), payer: bitcointest.NewMemoryWallet("payer"),
-			final: map[chainhash.Hash]bool{}, tainted: map[string]bool{}, lifted: map[account.TransactionID]bool{},
+			final: map[chainhash.Hash]bool{}, tainted: map[string]bool{}, lifted: map[account.TransactionID]bool{}, answered: map[account.TransactionID][]account.Outpoint{},
 			disk: newSimDisk(),
 		}
 		s.base = s.node.Tip().Height
