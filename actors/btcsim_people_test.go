@@ -168,17 +168,19 @@ func (s *btcSim) act(what string, do func(t btcTransaction, by string) error) er
 		return nil
 	}
 	if t.Status == account.Pending {
-		s.answered[t.id] = outputsOf(&t)
+		s.answered[t.id] = outputsOf(&t, func(o *account.Output) bool { return o.Refunded < o.BTC })
 	}
 	err := do(t, s.operator())
 	s.note("%s of %s %s, which is %s: %s", what, t.Type, t.id, t.Status, said(err))
 	return nil
 }
 
-// outputsOf are the outputs of a payment that the log knows of.
-func outputsOf(t *btcTransaction) (outs []account.Outpoint) {
-	for _, o := range t.Detail.Outputs {
-		outs = append(outs, o.Out)
+// outputsOf are some of the outputs of a payment that the log knows of.
+func outputsOf(t *btcTransaction, choose func(*account.Output) bool) (outs []account.Outpoint) {
+	for i := range t.Detail.Outputs {
+		if o := &t.Detail.Outputs[i]; choose(o) {
+			outs = append(outs, o.Out)
+		}
 	}
 	return outs
 }
@@ -218,7 +220,8 @@ func (s *btcSim) lift() error {
 		return nil
 	}
 	t := frozen[s.random.IntN(len(frozen))]
-	s.answered[t.id], s.lifted[t.id] = outputsOf(&t), true
+	s.answered[t.id] = outputsOf(&t, func(o *account.Output) bool { return o.Counted || o.Reversed })
+	s.lifted[t.id] = true
 	_, err := s.x.LiftFreeze(t.id, s.operator(), "answered for", nil)
 	s.note("the freeze of payment %s is lifted: %s", t.id, said(err))
 	return nil
