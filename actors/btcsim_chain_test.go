@@ -167,12 +167,12 @@ func (s *btcSim) taint(tx *wire.MsgTx) {
 	s.count.deep++
 	s.blame("a transaction that was final was taken back")
 	for _, out := range tx.TxOut {
-		s.tainted[bitcoin.AddressOf(out.PkScript, bitcoin.Regtest)] = true
+		s.tainted[s.addressOf(out.PkScript)] = true
 	}
 	for _, p := range s.papers {
 		if sharesInput(p.packet.UnsignedTx, tx) {
 			for _, out := range p.packet.UnsignedTx.TxOut {
-				s.tainted[bitcoin.AddressOf(out.PkScript, bitcoin.Regtest)] = true
+				s.tainted[s.addressOf(out.PkScript)] = true
 			}
 		}
 	}
@@ -227,6 +227,7 @@ func (s *btcSim) catchUp() {
 
 // wait lets time pass: moments, minutes, or until quotes are over.
 func (s *btcSim) wait() error {
+	s.resend()
 	s.pause([]time.Duration{time.Second, 15 * time.Second, time.Minute, 4 * time.Minute, 11 * time.Minute}[s.random.IntN(5)])
 	return nil
 }
@@ -331,11 +332,11 @@ func (s *btcSim) replace() error {
 	return nil
 }
 
-// resend has payers send again what is in no block, now and then.
+// resend has payers send again what the network has forgotten, now and then.
 func (s *btcSim) resend() {
 	for _, p := range s.paid {
 		if s.random.IntN(4) == 0 {
-			_ = s.node.Submit(p.tx)
+			_ = s.node.Submit(p.tx) // most are in a block, or can't be any more
 		}
 	}
 }
@@ -352,6 +353,16 @@ type receivedOutput struct {
 	height int32
 }
 
+// addressOf is bitcoin.AddressOf, which takes its time.
+func (s *btcSim) addressOf(script []byte) string {
+	address, known := s.addresses[string(script)]
+	if !known {
+		address = bitcoin.AddressOf(script, bitcoin.Regtest)
+		s.addresses[string(script)] = address
+	}
+	return address
+}
+
 func (o receivedOutput) String() string {
 	return fmt.Sprintf("%s with %s BTC at %d", o.out, o.btc, o.height)
 }
@@ -363,7 +374,7 @@ func (s *btcSim) truth() map[string]*received {
 		for _, tx := range block.Transactions[1:] {
 			id := account.ChainHash(tx.TxHash())
 			for j, out := range tx.TxOut {
-				address := bitcoin.AddressOf(out.PkScript, bitcoin.Regtest)
+				address := s.addressOf(out.PkScript)
 				r := all[address]
 				if r == nil {
 					r = &received{}

@@ -267,6 +267,9 @@ func (s *btcSim) checkSaleAtEnd(t *btcTransaction, truth map[string]*received) e
 		paid = r.sum
 	}
 	if s.tainted[t.Detail.To] {
+		if t.Status == account.Completed && paid == 0 && len(s.alerts.with("ALERT")) == 0 {
+			return fmt.Errorf("sale %s was paid for good, which the chain took back, and no operator is told", t.id)
+		}
 		return nil
 	}
 	what := fmt.Sprintf("sale %s of %s BTC to %s, %s by %q in payout %d", t.id, t.Detail.BTC, t.Detail.To, t.Status, t.Detail.By, t.state.ClaimOf(t.id.N))
