@@ -71,17 +71,18 @@ type btcSim struct {
 	broken    atomic.Pointer[string] // an invariant
 	alerts    btcAlerts
 
-	users    []*btcUser
-	payments []*btcPayment // every one that was answered, in this order
-	sales    []*btcSale    // the same
-	paid     []*btcPaid    // transactions of payers
-	papers   []*btcPaper   // payouts that a signer has got
-	held     []*btcHeld    // signed, and perhaps broadcast
-	calls    []*btcCall
-	sellers  int                                          // addresses of sales that were made up
-	answered map[account.TransactionID][]account.Outpoint // of payments that an operator acted on: the outputs that were known
-	lifted   map[account.TransactionID]bool               // payments whose freeze an operator has lifted
-	blamed   string                                       // what an operator did by hand, for which the log and the chain may differ
+	users     []*btcUser
+	payments  []*btcPayment // every one that was answered, in this order
+	sales     []*btcSale    // the same
+	paid      []*btcPaid    // transactions of payers
+	papers    []*btcPaper   // payouts that a signer has got
+	held      []*btcHeld    // signed, and perhaps broadcast
+	calls     []*btcCall
+	sellers   int                                          // addresses of sales that were made up
+	addresses map[string]string                            // by script
+	answered  map[account.TransactionID][]account.Outpoint // of payments that an operator acted on: the outputs that were known
+	lifted    map[account.TransactionID]bool               // payments whose freeze an operator has lifted
+	blamed    string                                       // what an operator did by hand, for which the log and the chain may differ
 
 	trace hash.Hash
 	lines []string // the last of the trace
