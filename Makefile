@@ -18,10 +18,10 @@ test: deps
 	go test -race -timeout 14m ./...
 	go test -run 'Allocat|TheTimeOf' ./...
 
-## sim: run N random histories against the model
+## sim: run N random histories against the model, and N on a Bitcoin chain
 N ?= 10000
 sim:
-	go test -v -count=1 -run 'TestSimulation$$' -timeout 0 ./actors -histories $(N)
+	go test -v -count=1 -run 'Test(Bitcoin)?Simulation$$' -timeout 0 ./actors -histories $(N)
 
 ## deps: install what the tests need besides Go where that is allowed, or say what to install
 deps:

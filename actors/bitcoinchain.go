@@ -16,9 +16,10 @@ import (
 // required.
 type BitcoinConfig struct {
 	Node   *bitcoin.Node
-	Keys   *bitcoin.Keys // until Start, which may know of earlier ones
-	Poll   time.Duration // between two looks at the node; default 2 s
-	Logger *slog.Logger  // default: discard
+	Keys   *bitcoin.Keys  // until Start, which may know of earlier ones
+	Poll   time.Duration  // between two looks at the node; default 2 s
+	Logger *slog.Logger   // default: discard
+	Random func() float64 // in [0, 1), spreads what is tried again; default math/rand/v2
 }
 
 // BitcoinChain is the Chain of a real node. Addresses are never unwatched, because
@@ -112,7 +113,7 @@ func (b *BitcoinChain) watch(resume Resume, start int32) {
 		}
 	}
 	b.watcher.Store(bitcoin.NewWatcher(bitcoin.WatcherConfig{
-		Source: b.cfg.Node, Follower: follower, Handle: b.take, Poll: b.cfg.Poll, Logger: b.cfg.Logger,
+		Source: b.cfg.Node, Follower: follower, Handle: b.take, Poll: b.cfg.Poll, Logger: b.cfg.Logger, Random: b.cfg.Random,
 	}))
 	b.cfg.Logger.Info("following the Bitcoin chain", slog.String("network", b.network.String()),
 		slog.Int("height", int(follower.Tip().Height)), slog.Int("addresses", follower.Watched()), slog.Int("next_index", int(b.next)))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -42,12 +41,13 @@ type Payer interface {
 // spends a coin of the cancelled one: the chain takes one of them at most.
 type payouts struct {
 	exchange *Exchange
-	one      sync.Mutex    // one export, import or cancellation at a time
+	one      turns         // one export, import or cancellation at a time
 	wake     chan struct{} // capacity 1: there is something to send
 }
 
 func (p *payouts) init(x *Exchange) {
 	p.exchange = x
+	p.one = newTurns()
 	p.wake = make(chan struct{}, 1)
 }
 

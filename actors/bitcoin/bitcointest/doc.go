@@ -1,6 +1,7 @@
-// Package bitcointest runs real Bitcoin nodes (btcd) on the regression-test network
-// for tests, mines on them, and pays from a wallet whose keys are in the test alone.
+// Package bitcointest has the Bitcoin side of tests, on the regression-test network:
+// real nodes (btcd), mining on them, paying from a wallet whose keys are in the test
+// alone, the operator's signer, and a MemoryNode, which is a node as data.
 //
-// Every node is a process on loopback with a directory of its own; both are gone
+// Every real node is a process on loopback with a directory of its own; both are gone
 // when the test ends. Only tests import this package.
 package bitcointest
