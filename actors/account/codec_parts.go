@@ -56,6 +56,18 @@ var parts = [...]part{
 		append: func(s *State, dst []byte) []byte { return s.Outgoing.append(dst) },
 		read:   func(s *State, r *reader) { s.Outgoing = readOutgoing(r) },
 	},
+	{
+		number: 10,
+		has:    func(s *State) bool { return s.Restores != 0 },
+		append: appendRestores,
+		read:   readRestores,
+	},
+	{
+		number: 11,
+		has:    func(s *State) bool { return s.Restored != nil },
+		append: func(s *State, dst []byte) []byte { return s.Restored.append(dst) },
+		read:   func(s *State, r *reader) { s.Restored = readRestored(r, s) },
+	},
 }
 
 // appendParts writes the parts of s: count, then for each its number, length in
