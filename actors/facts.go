@@ -31,7 +31,7 @@ func (p *payments) index(users []*user) (r Resume) {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for n, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			d := t.Detail
 			p.byAddress.Store(d.To, account.TransactionID{User: u.id, N: n})
 			r.Addresses = append(r.Addresses, d.To)
@@ -72,9 +72,12 @@ func (p *payments) goOn() {
 		}
 	}
 	resume := p.resume
-	resume.join(p.exchange.payouts.resume())
 	p.resume = Resume{}
-	p.exchange.cfg.Chain.Start(resume, p.handle)
+	if _, err := p.exchange.payouts.payer(); err == nil && p.exchange.unassigned.restored() != nil {
+		p.finished.Go(func() { p.startChain(resume) }) // addresses take a while, in which all but buying goes on
+	} else {
+		p.startChain(resume)
+	}
 	// A stop may have come between an output's last confirmation and the credit.
 	p.finished.Add(1)
 	go func() {
@@ -83,6 +86,17 @@ func (p *payments) goOn() {
 			_ = p.exchange.payouts.settle(p.ctx)
 		}
 	}()
+}
+
+// startChain starts the chain, unless the exchange closes.
+func (p *payments) startChain(resume Resume) {
+	resume.join(p.exchange.unassigned.resume())
+	resume.join(p.exchange.payouts.resume())
+	p.starting.Lock()
+	defer p.starting.Unlock()
+	if p.ctx.Err() == nil {
+		p.exchange.cfg.Chain.Start(resume, p.handle)
+	}
 }
 
 // handle is the chain's Handle. First all facts of users are made durable, then
@@ -205,6 +219,9 @@ func (p *payments) record(ctx context.Context, facts []bitcoin.Fact) (touched []
 	now := p.exchange.now()
 	for _, fact := range facts {
 		if o, is := p.exchange.payouts.take(fact); is {
+			orders = append(orders, o)
+		}
+		if o, is := p.exchange.unassigned.take(fact); is {
 			orders = append(orders, o)
 		}
 		switch f := fact.(type) {

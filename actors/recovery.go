@@ -74,6 +74,9 @@ func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
 		return err
 	}
 	x.overdue.start(x.cfg.CommandTimeout)
+	if err := x.noteRestore(); err != nil {
+		return err
+	}
 	x.payments.start()
 	x.notices.start()
 	x.recoveries.start()
