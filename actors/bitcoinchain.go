@@ -42,6 +42,7 @@ type BitcoinChain struct {
 	failed  atomic.Pointer[error]           // why it is not followed any more
 
 	mu    sync.Mutex
+	early []string // guarded by mu: payouts' addresses to watch once there is a watcher
 	next  uint32   // guarded by mu: above every index that was ever used
 	spare []uint32 // guarded by mu: below next, and never seen by anybody
 }
@@ -58,7 +59,10 @@ func NewBitcoinChain(cfg BitcoinConfig) *BitcoinChain {
 
 // Start implements Chain.
 func (b *BitcoinChain) Start(resume Resume, handle Handle) {
-	b.handle, b.next = handle, resume.NextIndex
+	b.handle = handle
+	b.mu.Lock()
+	b.next = resume.NextIndex
+	b.mu.Unlock()
 	if resume.Keys != nil {
 		b.keys = resume.Keys
 	}
@@ -109,6 +113,13 @@ func (b *BitcoinChain) watch(resume Resume, start int32) {
 	})
 	for _, address := range resume.Addresses {
 		if script, err := bitcoin.ScriptOf(address, b.network); err == nil { // else it is one of another network
+			follower.Watch(script)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, address := range b.early {
+		if script, err := bitcoin.ScriptOf(address, b.network); err == nil {
 			follower.Watch(script)
 		}
 	}
@@ -216,9 +227,15 @@ func (b *BitcoinChain) Node() *bitcoin.Node { return b.cfg.Node }
 
 // WatchPayout implements Payer.
 func (b *BitcoinChain) WatchPayout(address string) {
-	// The address was checked, and without a watcher there were no coins.
-	if script, err := bitcoin.ScriptOf(address, b.network); err == nil && b.watcher.Load() != nil {
-		b.watcher.Load().Watch(script)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	watcher := b.watcher.Load()
+	if watcher == nil {
+		b.early = append(b.early, address)
+		return
+	}
+	if script, err := bitcoin.ScriptOf(address, b.network); err == nil { // it was checked
+		watcher.Watch(script)
 	}
 }
 
@@ -250,5 +267,8 @@ func (b *BitcoinChain) Status() (s ChainStatus) {
 	if failed := b.failed.Load(); failed != nil {
 		s.Failed = *failed
 	}
+	b.mu.Lock()
+	s.NextIndex = b.next
+	b.mu.Unlock()
 	return s
 }

@@ -17,7 +17,8 @@ const CodeBadAddress account.Code = "bad_address"
 // goroutine and must not block for long.
 type Chain interface {
 	// Start begins to give what is found out to handle, one call at a time and in
-	// order: see Handle. It is called once, before all others but CheckAddress.
+	// order: see Handle. It is called once. Until then no address can be had, and
+	// nothing is known; it may come after Watch and WatchPayout.
 	Start(resume Resume, handle Handle)
 	// Stop ends that; no call of handle is under way after it has returned.
 	Stop()
@@ -75,7 +76,8 @@ func (r *Resume) join(other Resume) {
 // ChainStatus is where a Chain is.
 type ChainStatus struct {
 	bitcoin.Status
-	Failed error // why it is not followed any more; only a restart helps
+	Failed    error  // why it is not followed any more; only a restart helps
+	NextIndex uint32 // above every index of an address that was given out
 }
 
 // checkBitcoinAddress checks where a sale is to be paid.

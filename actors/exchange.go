@@ -64,6 +64,16 @@ type Config struct {
 	// one. Default 72 h.
 	RecoveryDelay time.Duration
 
+	// Copy is set where the journal's data are a copy: what may have been given out
+	// since it was made is skipped. nil: they are not. Once Recover has returned it is
+	// in the log, and the mark of the copy may be cleared.
+	Copy *Copy
+
+	// FirstIndex is the lowest index of an address that is given out from now on. The
+	// addresses between those in the log and it are given to nobody. It only ever raises
+	// the index: 0 leaves it as it is.
+	FirstIndex uint32
+
 	// Audit is written before what operators do, and before changes of an account's
 	// security. nil: nothing is.
 	Audit *AuditLog
@@ -117,9 +127,11 @@ type Exchange struct {
 	payments  payments
 	refunds   refundQueue
 	payouts   payouts
-	snapshots snapshots
-	uses      uses
-	notices   notices
+
+	unassigned unassigned
+	snapshots  snapshots
+	uses       uses
+	notices    notices
 
 	recoveries recoveries
 
@@ -129,7 +141,8 @@ type Exchange struct {
 	created createdUsers
 	cursor  *user // the system account, which no directory has
 
-	keys *bitcoin.Keys // of all addresses, after Recover; nil where Config.Identity has none
+	keys     *bitcoin.Keys // of all addresses, after Recover; nil where Config.Identity has none
+	restores uint32        // of the log; fixed before anything is served
 
 	lastRate     atomic.Int64  // that Config.Rate gave; 0 before the first
 	transactions atomic.Uint64 // of all accounts, for metrics
@@ -173,6 +186,7 @@ func New(cfg Config) *Exchange {
 	x.payments.init(x)
 	x.refunds.init()
 	x.payouts.init(x)
+	x.unassigned.init(x)
 	x.snapshots.init(x)
 	x.uses.init(cfg.Terms.SessionIdle)
 	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)
@@ -248,6 +262,7 @@ type Stats struct {
 	Reversed     uint64 // credits that the chain took back since the start
 	Refunds      uint64 // queued since the start
 	RefundsDue   int    // waiting to be sent back
+	Unassigned   int    // outputs without an owner that wait for an operator
 }
 
 // Stats returns the counters and gauges of this moment.
@@ -265,6 +280,7 @@ func (x *Exchange) Stats() Stats {
 		Reversed:     x.payments.frozen.Load(),
 		Refunds:      x.payments.refunds.Load(),
 		RefundsDue:   x.refunds.due(),
+		Unassigned:   x.unassigned.due(),
 	}
 }
 

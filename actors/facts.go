@@ -31,7 +31,7 @@ func (p *payments) index(users []*user) (r Resume) {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for n, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			d := t.Detail
 			follows := p.follows(d)
 			if follows {
@@ -77,13 +77,16 @@ func (p *payments) goOn() {
 		p.tip.Store(p.resume.Trail[len(p.resume.Trail)-1].Height)
 	}
 	resume := p.resume
-	resume.join(p.exchange.payouts.resume())
 	resume.Keys = p.exchange.keys
 	if key := p.exchange.Identity().Key(); key != nil { // those below are the last key's
 		resume.NextIndex = max(resume.NextIndex, key.External)
 	}
 	p.resume = Resume{}
-	p.exchange.cfg.Chain.Start(resume, p.handle)
+	if _, err := p.exchange.payouts.payer(); err == nil && p.exchange.unassigned.restored() != nil {
+		p.finished.Go(func() { p.startChain(resume) }) // addresses take a while, in which all but buying goes on
+	} else {
+		p.startChain(resume)
+	}
 	// A stop may have come between an output's last confirmation and the credit.
 	p.finished.Add(1)
 	go func() {
@@ -92,6 +95,17 @@ func (p *payments) goOn() {
 			_ = p.exchange.payouts.settle(p.ctx)
 		}
 	}()
+}
+
+// startChain starts the chain, unless the exchange closes.
+func (p *payments) startChain(resume Resume) {
+	resume.join(p.exchange.unassigned.resume())
+	resume.join(p.exchange.payouts.resume())
+	p.starting.Lock()
+	defer p.starting.Unlock()
+	if p.ctx.Err() == nil {
+		p.exchange.cfg.Chain.Start(resume, p.handle)
+	}
 }
 
 // handle is the chain's Handle. First all facts of users are made durable, then
@@ -224,6 +238,9 @@ func (p *payments) record(ctx context.Context, facts []bitcoin.Fact) (touched []
 	now := p.exchange.now()
 	for _, fact := range facts {
 		if o, is := p.exchange.payouts.take(fact); is {
+			orders = append(orders, o)
+		}
+		if o, is := p.exchange.unassigned.take(fact); is {
 			orders = append(orders, o)
 		}
 		switch f := fact.(type) {

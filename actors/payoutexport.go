@@ -42,7 +42,7 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 	if len(sales) == 0 {
 		return view, leftOut, &account.Error{Code: CodeNothingToPay, Message: fmt.Sprintf("no sale is free to be paid; %d are left out", len(leftOut))}
 	}
-	number := uint32(len(p.all().List)) + 1
+	number := p.nextNumber()
 	if sales, err = p.claim(sales, number, by); err != nil {
 		return view, leftOut, err
 	}
@@ -94,7 +94,7 @@ func (p *payouts) purse(ctx context.Context, payer Payer) *purse {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for _, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for _, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			for i := range t.Detail.Outputs {
 				o := &t.Detail.Outputs[i]
 				// What is to be sent back is left for that.

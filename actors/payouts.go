@@ -2,6 +2,7 @@ package actors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,14 @@ func (p *payouts) all() *account.Payouts {
 	return &account.Payouts{}
 }
 
+// nextNumber is that of the next payout, which also names its change address.
+func (p *payouts) nextNumber() uint32 {
+	if state := p.exchange.cursor.durable.Load(); state != nil {
+		return state.NextPayout()
+	}
+	return 1
+}
+
 // LeftOut is a pending sale that an export did not take, and why.
 type LeftOut struct {
 	Sale account.TransactionID
@@ -86,13 +95,13 @@ func (x *Exchange) Payouts(below uint32, limit int) (list []PayoutView, total in
 	all := x.payouts.all().List
 	n := len(all)
 	if below != 0 {
-		n = min(n, int(below)-1)
+		n, _ = slices.BinarySearchFunc(all, below, func(p *account.Payout, below uint32) int { return cmp.Compare(p.Number, below) })
 	}
 	for ; n > 0 && len(list) < limit; n-- {
 		list = append(list, x.payouts.view(all[n-1]))
 	}
 	if n > 0 {
-		next = uint32(n) + 1
+		next = all[n-1].Number + 1
 	}
 	return list, len(all), next
 }

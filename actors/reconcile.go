@@ -61,12 +61,13 @@ func (x *Exchange) Reconcile(ctx context.Context, from, to int32) ([]Difference,
 	}
 	r := reconciler{
 		exchange: x, ctx: ctx, node: payer.Node(), from: from, to: to,
-		paid: map[account.Outpoint]chainOutput{}, payouts: map[account.ChainHash]bitcoin.Ref{},
+		paid: map[account.Outpoint]chainOutput{}, ownerless: map[account.Outpoint]chainOutput{}, payouts: map[account.ChainHash]bitcoin.Ref{},
 	}
 	if err := r.readBlocks(); err != nil {
 		return nil, errors.Join(ErrNodeDown, err)
 	}
 	r.payments()
+	r.unassigned()
 	if err := r.sales(); err != nil {
 		return nil, errors.Join(ErrNodeDown, err)
 	}
@@ -79,6 +80,7 @@ func (x *Exchange) Reconcile(ctx context.Context, from, to int32) ([]Difference,
 // chainOutput is an output to a payment's address, as the chain has it.
 type chainOutput struct {
 	payment account.TransactionID
+	index   uint32 // of the address, where it is nobody's
 	btc     account.Money
 	block   bitcoin.Ref
 }
@@ -91,7 +93,10 @@ type reconciler struct {
 	since    account.Time // of the first block
 	until    account.Time // of the last; without end where it is the newest
 
-	paid    map[account.Outpoint]chainOutput
+	paid map[account.Outpoint]chainOutput
+
+	ownerless map[account.Outpoint]chainOutput // to addresses that this log has given to nobody
+
 	payouts map[account.ChainHash]bitcoin.Ref
 	found   []Difference
 }
@@ -121,8 +126,12 @@ func (r *reconciler) readBlocks() error {
 				r.payouts[id] = ref
 			}
 			for i, out := range tx.TxOut {
-				if payment, ours := x.payments.byAddress.Load(bitcoin.AddressOf(out.PkScript, network)); ours {
-					r.paid[account.Outpoint{TxID: id, Index: uint32(i)}] = chainOutput{payment, account.Money(out.Value), ref}
+				c := chainOutput{btc: account.Money(out.Value), block: ref}
+				address, ours := bitcoin.AddressOf(out.PkScript, network), false
+				if c.payment, ours = x.payments.byAddress.Load(address); ours {
+					r.paid[account.Outpoint{TxID: id, Index: uint32(i)}] = c
+				} else if c.index, ours = x.unassigned.index(address); ours {
+					r.ownerless[account.Outpoint{TxID: id, Index: uint32(i)}] = c
 				}
 			}
 		}
@@ -142,7 +151,7 @@ func (r *reconciler) payments() {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for n, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			r.payment(account.TransactionID{User: u.id, N: n}, &t)
 		}
 	}
@@ -226,7 +235,7 @@ func (r *reconciler) sales() error {
 	for _, u := range r.exchange.created.from(0) {
 		state := u.durable.Load()
 		if state.Counts.Of(account.TypeSell, account.Completed) > 0 {
-			for n, t := range state.History.Backward(1, state.History.Len(), account.TypeSell, account.Completed) {
+			for n, t := range state.History.Backward(1, state.History.Last(), account.TypeSell, account.Completed) {
 				if err := r.sale(account.TransactionID{User: u.id, N: n}, &t); err != nil {
 					return err
 				}

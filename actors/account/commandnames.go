@@ -60,3 +60,8 @@ func (*CompleteRecovery) name() string  { return "CompleteRecovery" }
 func (*ApproveWithdrawal) name() string { return "ApproveWithdrawal" }
 func (*SetIdentity) name() string       { return "SetIdentity" }
 func (*MoveKey) name() string           { return "MoveKey" }
+func (*RestoreLog) name() string        { return "RestoreLog" }
+func (*SkipIndexes) name() string       { return "SkipIndexes" }
+func (*TakeOverRestores) name() string  { return "TakeOverRestores" }
+func (*MoveUnassigned) name() string    { return "MoveUnassigned" }
+func (*SettleUnassigned) name() string  { return "SettleUnassigned" }

@@ -86,6 +86,13 @@ const (
 	kindSessionRotated   kind = 25
 	kindFactorsReset     kind = 26
 
+	// What a restored backup brings with it.
+	kindAccountRestored         kind = 27
+	kindLogRestored             kind = 28
+	kindIndexesSkipped          kind = 72
+	kindUnassignedOutputMoved   kind = 73
+	kindUnassignedOutputSettled kind = 74
+
 	// 30 to 35 are what keeps value from leaving too easily.
 	kindAddressAdded       kind = 30
 	kindAddressRemoved     kind = 31

@@ -123,6 +123,24 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindKeyUsed: rapid.Custom(func(t *rapid.T) Event {
 		return &KeyUsed{Key: genKey.Draw(t, "key"), Fingerprint: genFingerprint.Draw(t, "fingerprint"), N: number(t)}
 	}),
+	kindAccountRestored: rapid.Custom(func(t *rapid.T) Event {
+		return &AccountRestored{Number: number(t), Transactions: number(t), Notices: number(t), TOTPStep: rapid.Uint64().Draw(t, "step")}
+	}),
+	kindLogRestored: rapid.Custom(func(t *rapid.T) Event {
+		e := &LogRestored{Number: number(t), Transactions: number(t), Notices: number(t), Payouts: number(t), TOTPStep: rapid.Uint64().Draw(t, "step")}
+		fill(t, e.Copy[:])
+		return e
+	}),
+	kindIndexesSkipped: rapid.Custom(func(t *rapid.T) Event { return &IndexesSkipped{number(t), number(t)} }),
+	kindUnassignedOutputMoved: rapid.Custom(func(t *rapid.T) Event {
+		return &UnassignedOutputMoved{
+			Out: genOutpoint.Draw(t, "out"), Index: number(t), Address: text(t), BTC: money(t), Height: genHeight.Draw(t, "height"),
+			Block: genChainHash.Draw(t, "block"), Gone: rapid.Bool().Draw(t, "gone"),
+		}
+	}),
+	kindUnassignedOutputSettled: rapid.Custom(func(t *rapid.T) Event {
+		return &UnassignedOutputSettled{Out: genOutpoint.Draw(t, "out"), TxHash: text(t), By: text(t), Reason: text(t)}
+	}),
 	kindTOTPEnrolled: rapid.Custom(func(t *rapid.T) Event {
 		return &TOTPEnrolled{Secret: blob(t, maxSealed), Step: rapid.Uint64().Draw(t, "step")}
 	}),

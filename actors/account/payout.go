@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -85,10 +86,19 @@ type Payouts struct{ List []*Payout }
 
 // At returns payout number n.
 func (p *Payouts) At(n uint32) (*Payout, bool) {
-	if p == nil || n == 0 || int(n) > len(p.List) {
+	if p == nil {
 		return nil, false
 	}
-	return p.List[n-1], true
+	i, ok := p.place(n)
+	if !ok {
+		return nil, false
+	}
+	return p.List[i], true
+}
+
+// place returns where payout number n is, or would be: a restored backup skips numbers.
+func (p *Payouts) place(n uint32) (int, bool) {
+	return slices.BinarySearchFunc(p.List, n, func(p *Payout, n uint32) int { return cmp.Compare(p.Number, n) })
 }
 
 // ByTx returns the payout with a transaction's id.
@@ -110,10 +120,10 @@ func (p *Payouts) with(changed *Payout) *Payouts {
 		return &Payouts{List: []*Payout{changed}}
 	}
 	list := slices.Clone(p.List)
-	if int(changed.Number) > len(list) {
-		list = append(list, changed)
+	if i, ok := p.place(changed.Number); ok {
+		list[i] = changed
 	} else {
-		list[changed.Number-1] = changed
+		list = append(list, changed)
 	}
 	return &Payouts{List: list}
 }
@@ -171,9 +181,8 @@ func (c *ExportPayout) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, refuse(CodeNotFound, "only the system account pays out")
 	}
 	p := c.Payout
-	p.Number, p.ExportedAt, p.ChangedAt = 1, at, at
+	p.Number, p.ExportedAt, p.ChangedAt = a.NextPayout(), at, at
 	if a.Payouts != nil {
-		p.Number = uint32(len(a.Payouts.List)) + 1
 		for _, other := range a.Payouts.List {
 			if !other.live() {
 				continue
@@ -260,12 +269,9 @@ func (c *CancelPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 
 func (e *PayoutExported) apply(a *Account, _ Time) error {
 	p := e.Payout
-	next := 1
-	if a.Payouts != nil {
-		next = len(a.Payouts.List) + 1
-	}
-	if a.ID != SystemID || int(p.Number) != next || len(p.Sales) == 0 || len(p.Coins) == 0 || p.Fee < 0 || p.Change < 0 {
-		return fmt.Errorf("payout %d of %d sales after %d payouts", p.Number, len(p.Sales), next-1)
+	next := a.NextPayout()
+	if a.ID != SystemID || p.Number != next || len(p.Sales) == 0 || len(p.Coins) == 0 || p.Fee < 0 || p.Change < 0 {
+		return fmt.Errorf("payout %d of %d sales, want payout %d", p.Number, len(p.Sales), next)
 	}
 	a.Payouts = a.Payouts.with(&p)
 	return nil
