@@ -116,8 +116,8 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Payouts", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
-				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs":
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Payouts", "State.PayoutTxs", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
+				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutTx.Spends", "PayoutTx.Pays", "PayoutTx.Change", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs":
 				continue
 			}
 			a := fresh()
@@ -207,10 +207,12 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 	}
 	paying := func(a *Account) *Payout {
 		a.Payouts = &Payouts{List: []*Payout{{Sales: []TransactionID{{}}, Coins: []PayoutCoin{{}}, Unsigned: []byte{1}, Tx: []byte{2}}}}
+		a.PayoutTxs = &PayoutTxs{List: []*PayoutTx{{Spends: []Outpoint{{}}, Pays: []PaidSale{{}}, Change: []PayoutCoin{{}}}}}
 		return a.Payouts.List[0]
 	}
 	each("Payout", func(a *Account) any { return paying(a) }, inPlace)
 	each("PayoutCoin", func(a *Account) any { return &paying(a).Coins[0] }, inPlace)
+	each("PayoutTx", func(a *Account) any { paying(a); return a.PayoutTxs.List[0] }, inPlace)
 	going := func(a *Account) *Outgoing {
 		a.Outgoing = &Outgoing{Claims: []Claim{{}}, Refunds: []Refund{{}}}
 		return a.Outgoing
@@ -221,6 +223,10 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		"sale's user":     func(a *Account) { paying(a).Sales[0].User[0]++ },
 		"sale's number":   func(a *Account) { paying(a).Sales[0].N++ },
 		"coin":            func(a *Account) { paying(a).Coins[0].Out.Index++ },
+		"spent coin":      func(a *Account) { paying(a); a.PayoutTxs.List[0].Spends[0].Index++ },
+		"paid sale":       func(a *Account) { paying(a); a.PayoutTxs.List[0].Pays[0].Sale.N++ },
+		"paying output":   func(a *Account) { paying(a); a.PayoutTxs.List[0].Pays[0].Index++ },
+		"change":          func(a *Account) { paying(a); a.PayoutTxs.List[0].Change[0].Out.Index++ },
 		"second payout":   func(a *Account) { p := paying(a); a.Payouts.List = append(a.Payouts.List, p) },
 		"refunded output": func(a *Account) { going(a).Refunds[0].Out.Index++ },
 		"no refund":       func(a *Account) { going(a).Refunds = nil },

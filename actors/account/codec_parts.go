@@ -56,6 +56,12 @@ var parts = [...]part{
 		append: func(s *State, dst []byte) []byte { return s.Outgoing.append(dst) },
 		read:   func(s *State, r *reader) { s.Outgoing = readOutgoing(r) },
 	},
+	{
+		number: 8,
+		has:    func(s *State) bool { return s.PayoutTxs != nil },
+		append: func(s *State, dst []byte) []byte { return s.appendPayoutTxs(dst) },
+		read:   func(s *State, r *reader) { s.readPayoutTxs(r) },
+	},
 }
 
 // appendParts writes the parts of s: count, then for each its number, length in

@@ -133,9 +133,7 @@ func (p *Payout) appendTerms(dst []byte) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.Coins)))
 	for i := range p.Coins {
-		coin := &p.Coins[i]
-		dst = appendMoney(appendOutpoint(dst, coin.Out), coin.BTC)
-		dst = binary.AppendUvarint(appendBool(dst, coin.Change), uint64(coin.Index))
+		dst = appendPayoutCoin(dst, &p.Coins[i])
 	}
 	dst = appendMoney(appendMoney(dst, p.Fee), p.Change)
 	dst = append(binary.AppendUvarint(dst, uint64(p.ChangeIndex)), p.TxID[:]...)
@@ -153,7 +151,7 @@ func (p *Payout) readTerms(r *reader) {
 	if n := r.count(MaxPayoutCoins); n > 0 {
 		p.Coins = make([]PayoutCoin, n)
 		for i := range p.Coins {
-			p.Coins[i] = PayoutCoin{Out: r.outpoint(), BTC: r.money(), Change: r.bool(), Index: r.uint32()}
+			p.Coins[i] = r.payoutCoin()
 		}
 	}
 	p.Fee, p.Change, p.ChangeIndex, p.TxID = r.money(), r.money(), r.uint32(), r.chainHash()

@@ -52,11 +52,13 @@ type Payout struct {
 	ChangeIndex uint32          // of the change address, never that of another payout
 	TxID        ChainHash       // the same before and after signing
 	Unsigned    []byte          // the transaction as it was exported; nil once confirmed
-	Tx          []byte          // with its signatures; nil before and once confirmed
+	Tx          []byte          // what is sent, with its signatures; nil before and once confirmed
+	Replaced    ChainHash       // the transaction in Tx; zero for the exported one
 	ExportedAt  Time
 	By          string // who exported it
 	Height      int32  // of its block; 0 in none
 	Block       ChainHash
+	PaidBy      ChainHash // the transaction in Block; zero for the exported one
 	Confirmed   bool
 	Cancelled   bool
 	SpentBy     ChainHash // the transaction that took a coin of it for good; zero where none is known
@@ -89,6 +91,14 @@ func (p *Payouts) At(n uint32) (*Payout, bool) {
 		return nil, false
 	}
 	return p.List[n-1], true
+}
+
+// next returns the number of the next payout.
+func (p *Payouts) next() uint32 {
+	if p == nil {
+		return 1
+	}
+	return uint32(len(p.List)) + 1
 }
 
 // ByTx returns the payout with a transaction's id.
@@ -171,9 +181,8 @@ func (c *ExportPayout) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, refuse(CodeNotFound, "only the system account pays out")
 	}
 	p := c.Payout
-	p.Number, p.ExportedAt, p.ChangedAt = 1, at, at
+	p.Number, p.ExportedAt, p.ChangedAt = a.Payouts.next(), at, at
 	if a.Payouts != nil {
-		p.Number = uint32(len(a.Payouts.List)) + 1
 		for _, other := range a.Payouts.List {
 			if !other.live() {
 				continue
@@ -212,16 +221,28 @@ func (c *SignPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 }
 
 func (c *MinePayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+	if tx, known := a.PayoutTxs.At(c.TxID); known {
+		if tx.Height == c.Height && tx.Block == c.Block {
+			return nil, 0, nil
+		}
+		return []Event{&PayoutTxMined{TxID: c.TxID, Height: c.Height, Block: c.Block}}, 0, nil
+	}
 	p, ok := a.Payouts.ByTx(c.TxID)
-	if !ok || (p.Height == c.Height && p.Block == c.Block) {
+	if !ok || (p.Height == c.Height && p.Block == c.Block && p.MinedTx() == c.TxID) {
 		return nil, 0, nil
 	}
 	return []Event{&PayoutMined{Number: p.Number, Height: c.Height, Block: c.Block}}, 0, nil
 }
 
 func (c *UnminePayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+	if tx, known := a.PayoutTxs.At(c.TxID); known {
+		if tx.Height == 0 || tx.Height != c.Height || tx.Block != c.Block {
+			return nil, 0, nil
+		}
+		return []Event{&PayoutTxUnmined{TxID: c.TxID, Height: c.Height}}, 0, nil
+	}
 	p, ok := a.Payouts.ByTx(c.TxID)
-	if !ok || p.Height == 0 || p.Height != c.Height || p.Block != c.Block || p.Confirmed {
+	if !ok || p.Height == 0 || p.Height != c.Height || p.Block != c.Block || p.MinedTx() != c.TxID {
 		return nil, 0, nil
 	}
 	return []Event{&PayoutUnmined{Number: p.Number, Height: c.Height}}, 0, nil
@@ -238,6 +259,9 @@ func (c *ConfirmPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if p.Height == 0 {
 		return nil, 0, refuse(CodePayoutState, "payout %d is in no block", c.Number)
 	}
+	if p.PaidBy != (ChainHash{}) {
+		return nil, 0, refuse(CodePayoutState, "payout %d is paid by %s, which is confirmed by itself", c.Number, p.PaidBy)
+	}
 	return []Event{&PayoutConfirmed{Number: c.Number}}, 0, nil
 }
 
@@ -250,6 +274,8 @@ func (c *CancelPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	case status == PayoutIsExported:
 	case status == PayoutIsSigned && c.SpentBy != ChainHash{}:
 	case status == PayoutIsCancelled && c.SpentBy != ChainHash{} && p.SpentBy == ChainHash{}:
+	case status == PayoutIsCancelled && c.SpentBy != ChainHash{} && p.SpentBy == c.SpentBy:
+		return nil, 0, nil
 	case status == PayoutIsSigned:
 		return nil, 0, refuse(CodePayoutState, "payout %d is signed and may be paid at any time: it can be cancelled once another transaction has spent one of its inputs; say which", c.Number)
 	default:
@@ -260,11 +286,8 @@ func (c *CancelPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 
 func (e *PayoutExported) apply(a *Account, _ Time) error {
 	p := e.Payout
-	next := 1
-	if a.Payouts != nil {
-		next = len(a.Payouts.List) + 1
-	}
-	if a.ID != SystemID || int(p.Number) != next || len(p.Sales) == 0 || len(p.Coins) == 0 || p.Fee < 0 || p.Change < 0 {
+	next := a.Payouts.next()
+	if a.ID != SystemID || p.Number != next || len(p.Sales) == 0 || len(p.Coins) == 0 || p.Fee < 0 || p.Change < 0 {
 		return fmt.Errorf("payout %d of %d sales after %d payouts", p.Number, len(p.Sales), next-1)
 	}
 	a.Payouts = a.Payouts.with(&p)
@@ -303,7 +326,7 @@ func (e *PayoutMined) apply(a *Account, at Time) error {
 	if e.Height <= 0 {
 		return fmt.Errorf("payout %d in a block at height %d", e.Number, e.Height)
 	}
-	p.Height, p.Block = e.Height, e.Block
+	p.Height, p.Block, p.PaidBy = e.Height, e.Block, ChainHash{}
 	a.Payouts = a.Payouts.with(p)
 	return nil
 }
@@ -313,7 +336,7 @@ func (e *PayoutUnmined) apply(a *Account, at Time) error {
 	if err != nil {
 		return err
 	}
-	if p.Height == 0 || p.Height != e.Height || p.Confirmed {
+	if p.Height == 0 || p.Height != e.Height {
 		return fmt.Errorf("payout %d is %s at height %d, and taken out of height %d", e.Number, p.Status(), p.Height, e.Height)
 	}
 	p.Height, p.Block = 0, ChainHash{}
@@ -329,7 +352,7 @@ func (e *PayoutConfirmed) apply(a *Account, at Time) error {
 	if p.Height == 0 || p.Confirmed {
 		return fmt.Errorf("payout %d is %s, and confirmed", e.Number, p.Status())
 	}
-	p.Confirmed, p.Unsigned, p.Tx = true, nil, nil
+	p.Confirmed, p.Unsigned, p.Tx, p.Replaced = true, nil, nil, ChainHash{}
 	a.Payouts = a.Payouts.with(p)
 	return nil
 }
