@@ -43,6 +43,9 @@ func (p *payments) index(users []*user) (r Resume) {
 				if o.Refunded > 0 {
 					p.exchange.refunds.note(state, n, o)
 				}
+				if d.Derived && !p.isSimulated() {
+					r.Coins = append(r.Coins, wireOut(o.Out))
+				}
 				// A simulated output is in no real chain.
 				if !o.Gone && d.Derived != p.isSimulated() {
 					r.Outputs = append(r.Outputs, bitcoin.InBlock{
@@ -96,6 +99,9 @@ func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool
 	if err != nil {
 		return err
 	}
+	if err := p.exchange.payouts.record(ctx, facts); err != nil {
+		return err
+	}
 	p.settling.Lock()
 	defer p.settling.Unlock()
 	for _, fact := range facts {
@@ -143,11 +149,15 @@ func (p *payments) stepBack(ctx context.Context, facts []bitcoin.Fact) error {
 	t := cursor.Trail
 	keep := len(t.Hashes)
 	for _, fact := range facts {
-		if removed, ok := fact.(*bitcoin.Removed); ok && removed.Block.Height > 0 {
-			i := int(removed.Block.Height - t.First)
-			if i >= 0 && i < keep && t.Hashes[i] == account.ChainHash(removed.Block.Hash) {
-				keep = i
-			}
+		var block bitcoin.Ref
+		switch removed := fact.(type) {
+		case *bitcoin.Removed:
+			block = removed.Block
+		case *bitcoin.SpentRemoved:
+			block = removed.Block
+		}
+		if i := int(block.Height - t.First); block.Height > 0 && i >= 0 && i < keep && t.Hashes[i] == account.ChainHash(block.Hash) {
+			keep = i
 		}
 	}
 	if keep == len(t.Hashes) {
@@ -204,9 +214,6 @@ func (p *payments) record(ctx context.Context, facts []bitcoin.Fact) (touched []
 	}
 	now := p.exchange.now()
 	for _, fact := range facts {
-		if o, is := p.exchange.payouts.take(fact); is {
-			orders = append(orders, o)
-		}
 		switch f := fact.(type) {
 		case *bitcoin.Seen:
 			add(&f.Output, func(n uint32, out account.Outpoint) account.Command {
@@ -261,7 +268,10 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 			switch {
 			case err == nil:
 			case errors.As(err, &refused):
-				if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
+				if p.exchange.payouts.isAlarming(orders[i]) {
+					x.log.Error("ALERT: the chain pays a sale that can't take it any more: the user has both, or the exchange paid twice",
+						slog.String("sale", saleOf(orders[i]).String()), slog.Any("command", orders[i].command), slog.Any("error", err))
+				} else if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
 					x.log.Error("a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
 						slog.String("command", fmt.Sprintf("%T", orders[i].command)), slog.Any("error", err))
 				}

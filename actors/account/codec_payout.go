@@ -92,15 +92,15 @@ func (*SaleFreed) kind() kind       { return kindSaleFreed }
 func (*RefundSettled) kind() kind   { return kindRefundSettled }
 
 func appendTx(dst, tx []byte) []byte {
-	if len(tx) > maxPayoutTx {
-		panic(fmt.Sprintf("account: a transaction of %d bytes, %d are the limit", len(tx), maxPayoutTx))
+	if len(tx) > MaxPayoutTx {
+		panic(fmt.Sprintf("account: a transaction of %d bytes, %d are the limit", len(tx), MaxPayoutTx))
 	}
 	return append(binary.AppendUvarint(dst, uint64(len(tx))), tx...)
 }
 
 func (r *reader) tx() []byte {
 	n := r.uvarint()
-	if n > maxPayoutTx {
+	if n > MaxPayoutTx {
 		r.fail("transaction over the limit")
 	}
 	if r.err != nil || n == 0 {

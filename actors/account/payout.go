@@ -13,7 +13,7 @@ import (
 const (
 	MaxPayoutSales = 200
 	MaxPayoutCoins = 100
-	maxPayoutTx    = 64 << 10 // bytes
+	MaxPayoutTx    = 64 << 10 // bytes
 )
 
 // CodeInPayout: a sale is in a payout, which alone ends it.
