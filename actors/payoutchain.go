@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -52,26 +53,49 @@ const lookAfter = 100 * time.Millisecond
 // its end: one that is spent, by a block that was read before what spends coins was
 // recorded, may have paid the sales.
 func (p *payouts) lookForLost(payer Payer) {
-	ctx := p.exchange.payments.ctx
-	for {
-		if p.isFollowed(payer) {
-			p.one.Lock()
-			err := p.compareCoins(ctx, payer)
-			p.one.Unlock()
-			if err == nil {
-				return
+	x, ctx := p.exchange, p.exchange.payments.ctx
+	until := func(done func() bool) bool {
+		for !done() {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-time.After(lookAfter):
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(lookAfter):
+		return true
+	}
+	var gone map[uint32]account.Outpoint
+	var info bitcoin.NodeInfo
+	ok := until(func() bool {
+		if !p.isFollowed(payer) {
+			return false
+		}
+		var err error
+		if gone, err = p.goneCoins(ctx, payer); err == nil {
+			info, err = payer.Node().Info(ctx)
+		}
+		return err == nil
+	})
+	// A block may have come meanwhile: what it has is known once it is followed.
+	if !ok || !until(func() bool { return x.payments.tip.Load() >= info.Tip.Height && p.isFollowed(payer) }) {
+		return
+	}
+	p.one.Lock()
+	defer p.one.Unlock()
+	p.compared.Store(true)
+	for number, coin := range gone {
+		if !p.isKnownSpent(coin) {
+			p.lost[number] = coin
+			x.log.Error("ALERT: a coin of a payout is spent on the chain, and nobody knows by what: its sales may be paid; find the transaction, and name it with payouts cancel --payout N --spent-by TXID, which takes it over if it pays them",
+				slog.Int("payout", int(number)), slog.String("coin", coin.String()))
 		}
 	}
 }
 
-// compareCoins notes which coins of payouts are gone without a trace. The caller holds one.
-func (p *payouts) compareCoins(ctx context.Context, payer Payer) error {
+// goneCoins returns a coin of each payout that the node says is spent by a block that is
+// not known.
+func (p *payouts) goneCoins(ctx context.Context, payer Payer) (gone map[uint32]account.Outpoint, err error) {
+	gone = map[uint32]account.Outpoint{}
 	for _, payout := range p.all().List {
 		if payout.Confirmed || payout.Height > 0 || payout.SpentBy != (account.ChainHash{}) || !p.hasOpen(payout) {
 			continue
@@ -82,17 +106,15 @@ func (p *payouts) compareCoins(ctx context.Context, payer Payer) error {
 			}
 			there, err := payer.Node().UnspentInBlocks(ctx, wireOut(coin.Out))
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if !there.Found {
-				p.lost[payout.Number] = coin.Out
-				p.exchange.log.Error("ALERT: a coin of a payout is spent on the chain, and nobody knows by what: its sales may be paid; find the transaction, and name it with payouts cancel --payout N --spent-by TXID, which takes it over if it pays them",
-					slog.Int("payout", int(payout.Number)), slog.String("coin", coin.Out.String()))
+				gone[payout.Number] = coin.Out
 				break
 			}
 		}
 	}
-	return nil
+	return gone, nil
 }
 
 func (p *payouts) hasOpen(payout *account.Payout) bool {
@@ -104,11 +126,9 @@ func (p *payouts) isKnownSpent(coin account.Outpoint) bool {
 	return slices.ContainsFunc(p.index().Spending(coin), func(tx *account.PayoutTx) bool { return tx.Height > 0 })
 }
 
-// findLost forgets that a coin of a payout is lost, once it is known what spends it.
-func (p *payouts) findLost(payout *account.Payout) {
-	if out, lost := p.lost[payout.Number]; lost && p.isKnownSpent(out) {
-		delete(p.lost, payout.Number)
-	}
+// findLost forgets the lost coins of which it is known by now what spends them.
+func (p *payouts) findLost() {
+	maps.DeleteFunc(p.lost, func(_ uint32, out account.Outpoint) bool { return p.isKnownSpent(out) })
 }
 
 // isFollowed reports whether everything that the chain and the node's mempool have is known.
@@ -120,7 +140,7 @@ func (p *payouts) isFollowed(payer Payer) bool {
 // payout of the same sales may be there.
 func (p *payouts) followed(payer Payer) error {
 	const patience = 5 * time.Second
-	for deadline := time.Now().Add(patience); !p.isFollowed(payer); {
+	for deadline := time.Now().Add(patience); !p.isFollowed(payer) || !p.compared.Load(); {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%w to its end: a payout that the log does not know may be there", ErrChainDown)
 		}

@@ -78,7 +78,8 @@ func (p *payouts) purse(ctx context.Context, node *bitcoin.Node) *purse {
 	tip, wanted := x.payments.tip.Load(), int32(x.cfg.Terms.Confirmations)
 	spent := map[wire.OutPoint]bool{}
 	for _, payout := range p.all().List {
-		if payout.Status() != account.PayoutIsCancelled {
+		// What was paid by another transaction than was exported may have left a coin.
+		if payout.Status() != account.PayoutIsCancelled && !(payout.Confirmed && payout.PaidBy != (account.ChainHash{})) {
 			for _, coin := range payout.Coins {
 				spent[wireOut(coin.Out)] = true
 			}

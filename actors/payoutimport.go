@@ -223,7 +223,7 @@ func (p *payouts) isSpentBy(ctx context.Context, payer Payer, payout *account.Pa
 	if err := p.settleLocked(ctx); err != nil {
 		return err
 	}
-	p.findLost(payout)
+	p.findLost()
 	if now, _ := p.all().At(payout.Number); now.SpentBy == spentBy {
 		return nil // the chain has given it up
 	}

@@ -47,10 +47,11 @@ type payouts struct {
 	one      sync.Mutex    // one at a time exports, imports, cancels, ends a sale by hand, or takes what the chain shows
 	wake     chan struct{} // capacity 1: there is something to send
 
-	indexed atomic.Pointer[indexedPayouts]
-	lost    map[uint32]account.Outpoint // guarded by one: a coin of a payout that was spent before the chain was watched, nobody knows by what
-	paid    map[account.ChainHash]bool  // guarded by one: confirmed transactions whose sales have ended
-	told    map[account.ChainHash]bool  // guarded by one: transactions that an operator was told of
+	indexed  atomic.Pointer[indexedPayouts]
+	compared atomic.Bool                 // with the node's coins, since the start
+	lost     map[uint32]account.Outpoint // guarded by one: a coin of a payout that was spent before the chain was watched, nobody knows by what
+	paid     map[account.ChainHash]bool  // guarded by one: confirmed transactions whose sales have ended
+	told     map[account.ChainHash]bool  // guarded by one: transactions that an operator was told of
 }
 
 func (p *payouts) init(x *Exchange) {

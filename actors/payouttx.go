@@ -67,6 +67,7 @@ func (p *payouts) record(ctx context.Context, facts []bitcoin.Fact) error {
 			return err
 		}
 	}
+	p.findLost()
 	return p.claims(ctx)
 }
 

@@ -187,13 +187,15 @@ func (c *ExportPayout) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 			if !other.live() {
 				continue
 			}
+			paidBy, _ := a.PayoutTxs.At(other.PaidBy) // which may spend and pay less than was exported
+			isOver := other.Confirmed && paidBy != nil
 			for _, coin := range p.Coins {
-				if slices.ContainsFunc(other.Coins, func(o PayoutCoin) bool { return o.Out == coin.Out }) {
+				if !isOver && slices.ContainsFunc(other.Coins, func(o PayoutCoin) bool { return o.Out == coin.Out }) {
 					return nil, 0, refuse(CodePayoutState, "output %s is spent by payout %d", coin.Out, other.Number)
 				}
 			}
 			for _, sale := range p.Sales {
-				if slices.Contains(other.Sales, sale) {
+				if slices.Contains(other.Sales, sale) && !(isOver && !paidBy.Sale(sale)) {
 					return nil, 0, refuse(CodeInPayout, "sale %s is in payout %d", sale, other.Number)
 				}
 			}

@@ -79,6 +79,24 @@ func TestWhatAConfirmedTransactionSpendsNoOtherOneCan(t *testing.T) {
 	}
 }
 
+func TestWhatAReplacementLeavesOutIsFreeForTheNextPayout(t *testing.T) {
+	a := exported(t)
+	part := replacement
+	part.Spends, part.Pays = replacement.Spends[:1], replacement.Pays[:1]
+	do(t, a, &RecordPayoutTx{Tx: part}, start)
+	do(t, a, &MinePayout{TxID: part.ID, Height: 5, Block: ChainHash{5}}, start)
+	next := goldenPayout
+	next.TxID, next.Sales, next.Coins = ChainHash{8}, goldenPayout.Sales[1:], goldenPayout.Coins[1:]
+	refused(t, a, &ExportPayout{next}, nil, start, CodePayoutState)
+	do(t, a, &ConfirmPayoutTx{TxID: part.ID}, start)
+	paid := next
+	paid.Sales = goldenPayout.Sales
+	refused(t, a, &ExportPayout{paid}, nil, start, CodeInPayout)
+	do(t, a, &ExportPayout{next}, start)
+	isPayout(t, a, 1, PayoutIsConfirmed)
+	isPayout(t, a, 2, PayoutIsExported)
+}
+
 func TestWhatSpentACancelledPayoutIsTakenBack(t *testing.T) {
 	a := exported(t)
 	stranger := PayoutTx{ID: ChainHash{9}, Spends: []Outpoint{goldenPayout.Coins[1].Out}}
