@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -76,6 +77,7 @@ func (p *payments) goOn() {
 	}
 	resume := p.resume
 	resume.join(p.exchange.payouts.resume())
+	resume.Coins = slices.DeleteFunc(resume.Coins, p.exchange.payouts.isBuried(resume))
 	p.resume = Resume{}
 	p.exchange.cfg.Chain.Start(resume, p.handle)
 	// A stop may have come between an output's last confirmation and the credit.

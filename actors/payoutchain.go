@@ -3,11 +3,12 @@ package actors
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
@@ -34,6 +35,17 @@ func (p *payouts) start() {
 		defer p.exchange.payments.finished.Done()
 		p.lookForLost(payer)
 	}()
+}
+
+// isBuried says of coins whether a confirmed transaction has spent them that no
+// reorganisation reaches.
+func (p *payouts) isBuried(r Resume) func(wire.OutPoint) bool {
+	index := p.index()
+	return func(coin wire.OutPoint) bool {
+		return len(r.Trail) > 0 && slices.ContainsFunc(index.Spending(outpointOf(coin)), func(tx *account.PayoutTx) bool {
+			return tx.Confirmed && tx.Height < r.Trail[0].Height
+		})
+	}
 }
 
 // reclaim makes the claims of the sales agree with the payouts. The caller holds one.
@@ -142,11 +154,11 @@ func (p *payouts) followed(payer Payer) error {
 	const patience = 5 * time.Second
 	for deadline := time.Now().Add(patience); !p.isFollowed(payer) || !p.compared.Load(); {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%w to its end: a payout that the log does not know may be there", ErrChainDown)
+			return ErrChainBehind
 		}
 		select {
 		case <-p.exchange.payments.ctx.Done():
-			return ErrChainDown
+			return ErrChainBehind
 		case <-time.After(lookAfter / 2):
 		}
 	}

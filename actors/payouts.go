@@ -87,6 +87,7 @@ type PayoutView struct {
 	account.Payout
 	TxHash        account.ChainHash // that is in a block, or is sent, or was exported
 	Paid          account.Money     // satoshi, to the sales that TxHash pays
+	Adopted       bool              // from the chain: it was never exported as the log has it
 	Confirmations int32             // at most what is wanted
 }
 
@@ -122,6 +123,7 @@ func (p *payouts) view(payout *account.Payout) PayoutView {
 		v.TxHash = payout.MinedTx()
 	}
 	tx, known := p.index().At(v.TxHash)
+	v.Adopted = p.isAdopted(payout)
 	if known && v.TxHash != payout.TxID {
 		v.Fee, v.Change = tx.Fee, 0
 		for i, coin := range tx.Change {
@@ -151,10 +153,20 @@ func (x *Exchange) PSBT(n uint32) (string, error) {
 	if !ok {
 		return "", &account.Error{Code: account.CodeNotFound, Message: fmt.Sprintf("there is no payout %d", n)}
 	}
-	if p.Unsigned == nil {
+	if p.Unsigned == nil || x.payouts.isAdopted(p) {
 		return "", &account.Error{Code: account.CodePayoutState, Message: fmt.Sprintf("payout %d is %s", n, p.Status())}
 	}
 	return psbtOf(payer.Keys(), p)
+}
+
+// isAdopted reports whether a payout was taken over from the chain.
+func (p *payouts) isAdopted(payout *account.Payout) bool {
+	state := p.exchange.cursor.durable.Load()
+	if state == nil {
+		return false
+	}
+	_, known := state.PayoutTxs.At(payout.TxID)
+	return known
 }
 
 func psbtOf(keys *bitcoin.Keys, p *account.Payout) (string, error) {

@@ -111,7 +111,7 @@ func (s *Server) operatorPayout(r *request) error {
 		return notFound("there is no such payout")
 	}
 	psbt := ""
-	if view.Unsigned != nil {
+	if view.Unsigned != nil && !view.Adopted {
 		if psbt, err = s.exchange.PSBT(n); err != nil {
 			return err
 		}
