@@ -148,11 +148,11 @@ func (p *payouts) isFollowed(payer Payer) bool {
 	return payer.Status().State == bitcoin.Following && !payer.KnownUntil().IsZero()
 }
 
-// followed waits a moment for that, and refuses what would be decided without: another
+// followed waits a moment for isReady, and refuses what would be decided without: another
 // payout of the same sales may be there.
-func (p *payouts) followed(payer Payer) error {
+func (p *payouts) followed(isReady func() bool) error {
 	const patience = 5 * time.Second
-	for deadline := time.Now().Add(patience); !p.isFollowed(payer) || !p.compared.Load(); {
+	for deadline := time.Now().Add(patience); !isReady(); {
 		if time.Now().After(deadline) {
 			return ErrChainBehind
 		}

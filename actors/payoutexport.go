@@ -27,7 +27,7 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 	if err != nil {
 		return view, nil, err
 	}
-	if err := p.followed(payer); err != nil {
+	if err := p.followed(func() bool { return p.compared.Load() && p.isFollowed(payer) }); err != nil {
 		return view, nil, err
 	}
 	p.one.Lock()

@@ -145,6 +145,9 @@ func (x *Exchange) CancelPayout(ctx context.Context, n uint32, spentBy account.C
 	if !ok {
 		return view, &account.Error{Code: account.CodeNotFound, Message: fmt.Sprintf("there is no payout %d", n)}
 	}
+	if tx := p.index().TakenBy(payout); tx != nil && spentBy == (account.ChainHash{}) {
+		spentBy = tx.ID // it is known already
+	}
 	if spentBy == (account.ChainHash{}) {
 		err = p.isUnspent(payout)
 	} else {
@@ -190,40 +193,18 @@ func (p *payouts) isSpentBy(ctx context.Context, payer Payer, payout *account.Pa
 	if payout.SpentBy == spentBy {
 		return nil
 	}
-	raw, block, confirmations, err := payer.Node().Placed(ctx, [32]byte(spentBy))
-	switch {
-	case bitcoin.IsNotFound(err):
-		return refuse("the node has no transaction %s in a block (it needs an index of transactions for this)", spentBy)
-	case err != nil:
-		return errors.Join(ErrNodeDown, err)
-	case confirmations < int64(p.exchange.cfg.Terms.Confirmations):
-		return refuse("transaction %s has %d confirmations of %d", spentBy, confirmations, p.exchange.cfg.Terms.Confirmations)
-	}
-	spend := &bitcoin.Spend{ID: raw.TxHash(), Tx: raw}
-	treasury, spends := p.treasury(), false
-	for _, in := range raw.TxIn {
-		out := outpointOf(in.PreviousOutPoint)
-		if treasury[out].Out == out {
-			spend.Coins = append(spend.Coins, in.PreviousOutPoint)
-		}
-		spends = spends || slices.ContainsFunc(payout.Coins, func(c account.PayoutCoin) bool { return c.Out == out })
-	}
-	if !spends {
-		return refuse("transaction %s spends no input of payout %d", spentBy, payout.Number)
-	}
-	if err := p.learn(ctx, payer, spend); err != nil {
-		return err
-	}
-	tx, _ := p.index().At(spentBy)
-	if tx.Height == 0 {
-		if err := p.system(ctx, &account.MinePayout{TxID: spentBy, Height: block.Height, Block: account.ChainHash(block.Hash)}); err != nil {
+	tx, known := p.index().At(spentBy)
+	if !known || !tx.Confirmed {
+		if err := p.lookUp(ctx, payer, spentBy, refuse); err != nil {
 			return err
 		}
+		if tx, known = p.index().At(spentBy); !known {
+			return refuse("transaction %s spends no input of payout %d", spentBy, payout.Number)
+		}
 	}
-	if err := p.settleLocked(ctx); err != nil {
-		return err
+	if !slices.ContainsFunc(payout.Coins, func(c account.PayoutCoin) bool { return slices.Contains(tx.Spends, c.Out) }) {
+		return refuse("transaction %s spends no input of payout %d", spentBy, payout.Number)
 	}
-	p.findLost()
 	if now, _ := p.all().At(payout.Number); now.SpentBy == spentBy {
 		return nil // the chain has given it up
 	}
@@ -237,4 +218,37 @@ func (p *payouts) isSpentBy(ctx context.Context, payer Payer, payout *account.Pa
 		return refuse("transaction %s pays %d of the %d sales of payout %d: it is that payout, and ends it", spentBy, paid, len(payout.Sales), payout.Number)
 	}
 	return nil
+}
+
+// lookUp asks the node for a transaction that has all confirmations, and records it if it
+// spends coins of the exchange's.
+func (p *payouts) lookUp(ctx context.Context, payer Payer, id account.ChainHash, refuse func(string, ...any) error) error {
+	raw, block, confirmations, err := payer.Node().Placed(ctx, [32]byte(id))
+	switch {
+	case bitcoin.IsNotFound(err):
+		return refuse("the node has no transaction %s in a block (it needs an index of transactions for this)", id)
+	case err != nil:
+		return errors.Join(ErrNodeDown, err)
+	case confirmations < int64(p.exchange.cfg.Terms.Confirmations):
+		return refuse("transaction %s has %d confirmations of %d", id, confirmations, p.exchange.cfg.Terms.Confirmations)
+	}
+	spend, treasury := &bitcoin.Spend{ID: raw.TxHash(), Tx: raw}, p.treasury()
+	for _, in := range raw.TxIn {
+		if _, ours := treasury[outpointOf(in.PreviousOutPoint)]; ours {
+			spend.Coins = append(spend.Coins, in.PreviousOutPoint)
+		}
+	}
+	if len(spend.Coins) == 0 {
+		return nil
+	}
+	if err := p.learn(ctx, payer, spend); err != nil {
+		return err
+	}
+	if tx, known := p.index().At(id); known && tx.Height == 0 {
+		if err := p.system(ctx, &account.MinePayout{TxID: id, Height: block.Height, Block: account.ChainHash(block.Hash)}); err != nil {
+			return err
+		}
+	}
+	p.findLost()
+	return p.settleLocked(ctx)
 }

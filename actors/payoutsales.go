@@ -79,19 +79,38 @@ func mayPay(index *account.PayoutIndex, sale account.TransactionID, payout uint3
 // endSale ends a sale by hand with do, unless a transaction may still pay it: then the
 // user would have both. Nothing becomes known in between.
 func (p *payouts) endSale(id account.TransactionID, do func() (Receipt, error)) (Receipt, error) {
+	isFree, err := p.isFree(id)
+	if err != nil {
+		return Receipt{}, err
+	}
+	// A log that was restored may not know of the payout that has paid it.
+	if _, off := p.payer(); isFree && off == nil {
+		if err := p.followed(p.compared.Load); err != nil {
+			return Receipt{}, err
+		}
+	}
 	p.one.Lock()
 	defer p.one.Unlock()
+	if _, err := p.isFree(id); err != nil {
+		return Receipt{}, err
+	}
+	return do()
+}
+
+// isFree reports whether a transaction is a sale that is open and in no payout, and
+// refuses one that a payout may still pay. All others have their own rules.
+func (p *payouts) isFree(id account.TransactionID) (bool, error) {
 	t, state, ok := p.exchange.Transaction(id)
 	if !ok || t.Type != account.TypeSell || t.Status != account.Pending || state.ClaimOf(id.N) != 0 {
-		return do() // which has its own rules
+		return false, nil
 	}
 	if living := p.index().MayPay(id); len(living) > 0 {
 		tx := living[0]
-		return Receipt{}, &account.Error{Code: account.CodeInPayout, Message: fmt.Sprintf(
+		return false, &account.Error{Code: account.CodeInPayout, Message: fmt.Sprintf(
 			"payout %d, which was cancelled, may still pay this sale, by transaction %s: first another transaction has to spend one of its coins, as the next payout of the sale does, or any that payouts cancel --payout %d --spent-by names",
 			tx.Payout, tx.ID, tx.Payout)}
 	}
-	return do()
+	return true, nil
 }
 
 // isAlarming reports whether a refusal of o means that what the chain pays has no sale to
@@ -193,7 +212,7 @@ func (p *payouts) end(ctx context.Context) error {
 					return err
 				}
 				p.exchange.log.Error("ALERT: a reorganisation took back what had spent a coin of a cancelled payout: it may be paid after all",
-					slog.Int("payout", int(payout.Number)), slog.String("tx", tx.ID.String()))
+					slog.Int("payout", int(payout.Number)), slog.String("tx", tx.ID.String()), slog.Any("sales_elsewhere", p.elsewhere(payout)))
 			}
 		}
 		if payout.Cancelled || payout.Confirmed || payout.Height > 0 {
@@ -223,4 +242,18 @@ func (p *payouts) end(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// elsewhere returns the sales of a payout that have ended, or are in another one.
+func (p *payouts) elsewhere(payout *account.Payout) (sales []string) {
+	for _, sale := range payout.Sales {
+		t, state, ok := p.exchange.Transaction(sale)
+		if !ok {
+			continue
+		}
+		if claim := state.ClaimOf(sale.N); t.Status != account.Pending || (claim != 0 && claim != payout.Number) {
+			sales = append(sales, sale.String())
+		}
+	}
+	return sales
 }

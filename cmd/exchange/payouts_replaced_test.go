@@ -317,3 +317,68 @@ func TestAPayoutWhoseCoinAStrangerTookIsFreeOnceTheOperatorSaysSo(t *testing.T) 
 	}
 	s.verify()
 }
+
+func TestAReplacementThatAReorganisationTookBackIsSentAgain(t *testing.T) {
+	n, other := bitcointest.Start(t), bitcointest.Start(t)
+	n.Generate(110)
+	n.Connect(other)
+	s := newSeller(t, n, 1, "--confirmations", "2")
+	sale := s.sell()
+	exported := s.export()
+	if o := s.give(1, bitcointest.Sign(t, exported, txscript.SigHashAll)); o.code != 0 {
+		t.Fatalf("import: exit %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	n.InMempool(hashOf(t, s.payout(1)["tx_hash"]))
+	n.Disconnect(other)
+	signed, tx := s.replacement(exported, raiseFee(2000))
+	if o := s.give(1, signed); o.code != 0 || o.stderr != "" {
+		t.Fatalf("import of the replacement: exit %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	n.Generate(1)
+	s.payoutIs(1, "mined")
+	other.Generate(2)
+	n.Connect(other)
+	s.until("taken back confirmation", func() bool {
+		return strings.Contains(s.log.String(), "a reorganisation took a payout out of its block")
+	})
+	s.refusesToEnd(sale)
+	// The branch may have mined what was exported: either is the payout.
+	n.Generate(2)
+	paid := s.payoutIs(1, "confirmed")["tx_hash"]
+	s.soldFor(sale, paid)
+	if _, confirmations, err := n.Confirmed(t.Context(), hashOf(t, paid)); err != nil || confirmations < 2 {
+		t.Errorf("it is paid by %v, with %d confirmations, %v; the replacement is %s", paid, confirmations, err, tx.TxHash())
+	}
+	s.agrees()
+	s.verify()
+}
+
+func TestATransactionThatPaysTwoPayoutsSettlesTheSalesOfBoth(t *testing.T) {
+	n := bitcointest.Start(t)
+	n.Generate(110)
+	s := newSeller(t, n, 2, "--confirmations", "2")
+	first := s.sell()
+	exported := s.export()
+	second := s.sell()
+	another, err := psbt.NewFromRawBytes(strings.NewReader(s.export()), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tx := s.replacement(exported, func(packet *psbt.Packet) {
+		packet.UnsignedTx.TxIn = append(packet.UnsignedTx.TxIn, another.UnsignedTx.TxIn...)
+		packet.Inputs = append(packet.Inputs, another.Inputs...)
+		packet.UnsignedTx.TxOut = append(packet.UnsignedTx.TxOut, another.UnsignedTx.TxOut...)
+		packet.Outputs = append(packet.Outputs, another.Outputs...)
+	})
+	n.Wallet.Send(tx)
+	n.Generate(2)
+	s.soldFor(first, tx.TxHash().String())
+	s.soldFor(second, tx.TxHash().String())
+	list := s.payouts("list").stdout
+	if strings.Count(list, "confirmed") != 1 || strings.Count(list, "cancelled") != 1 {
+		t.Errorf("the payouts are\n%s", list)
+	}
+	s.pays(3, s.sell()) // from what came back of both
+	s.agrees()
+	s.verify()
+}
