@@ -176,6 +176,11 @@ func (p *payouts) keepSending(payer Payer) {
 			if payout.Status() != account.PayoutIsSigned || slices.ContainsFunc(payout.Coins, func(c account.PayoutCoin) bool { return p.isKnownSpent(c.Out) }) {
 				continue
 			}
+			if tx, known := p.index().At(payout.SentTx()); known {
+				if other, _ := p.beside(payout, tx.ID, tx.Spends); other != nil {
+					continue // which was an alert: the exchange does not pay twice by itself
+				}
+			}
 			err := p.send(ctx, payer, payout)
 			if err != nil && ctx.Err() == nil && !told[payout.Number] {
 				told[payout.Number] = true

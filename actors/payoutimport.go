@@ -55,6 +55,14 @@ func (x *Exchange) SignPayout(ctx context.Context, n uint32, signed, by string) 
 		}
 		command = replace
 	}
+	var coins []account.Outpoint
+	for _, in := range tx.TxIn {
+		coins = append(coins, outpointOf(in.PreviousOutPoint))
+	}
+	if other, sale := p.beside(payout, id, coins); other != nil {
+		return view, nil, &account.Error{Code: CodeBadPayout, Field: "psbt", Message: fmt.Sprintf(
+			"transaction %s of payout %d may pay sale %s beside it, for they have no input in common", other.ID, other.Payout, sale)}
+	}
 	if raw.Len() > account.MaxPayoutTx {
 		return view, nil, &account.Error{Code: CodeBadPayout, Field: "psbt", Message: fmt.Sprintf("the transaction has %d bytes, %d are the most", raw.Len(), account.MaxPayoutTx)}
 	}
@@ -108,17 +116,23 @@ func (p *payouts) replacement(payer Payer, payout *account.Payout, tx *wire.MsgT
 			return nil, refuse("it spends an input of payout %d as well", other.Number)
 		}
 	}
-	index := p.index()
-	for _, sale := range payout.Sales {
-		for _, living := range index.MayPay(sale) {
-			if living.ID != described.ID && !slices.ContainsFunc(living.Spends, func(out account.Outpoint) bool { return slices.Contains(coins, out) }) {
-				return nil, refuse("transaction %s of payout %d may pay sale %s beside it, for it spends none of the same inputs", living.ID, living.Payout, sale)
-			}
-		}
-	}
 	// The output of each sale is this payout's: those of others may be alike.
 	described.Payout = payout.Number
 	return &described, nil
+}
+
+// beside returns a transaction that may pay a sale of a payout beside one that spends
+// coins; nil if the chain takes one of them at most.
+func (p *payouts) beside(payout *account.Payout, id account.ChainHash, coins []account.Outpoint) (*account.PayoutTx, account.TransactionID) {
+	index := p.index()
+	for _, sale := range payout.Sales {
+		for _, living := range index.MayPay(sale) {
+			if living.ID != id && !slices.ContainsFunc(living.Spends, func(out account.Outpoint) bool { return slices.Contains(coins, out) }) {
+				return living, sale
+			}
+		}
+	}
+	return nil, account.TransactionID{}
 }
 
 // send hands a signed payout to the network.

@@ -382,3 +382,40 @@ func TestATransactionThatPaysTwoPayoutsSettlesTheSalesOfBoth(t *testing.T) {
 	s.agrees()
 	s.verify()
 }
+
+// TestASaleThatIsPaidBesideItsPayoutIsNotPaidByThatAsWell: the signer paid one payout's
+// sale from another one's coin.
+func TestASaleThatIsPaidBesideItsPayoutIsNotPaidByThatAsWell(t *testing.T) {
+	n := bitcointest.Start(t)
+	n.Generate(110)
+	s := newSeller(t, n, 2, "--confirmations", "2")
+	first := s.sell()
+	exported := s.export()
+	one, err := psbt.NewFromRawBytes(strings.NewReader(exported), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"aitbc_amount":400,"btc_address":%q}`, n.Wallet.Address)
+	second := s.mustCall(201, "POST", "/api/exchange/sell", body, "X-Session-Token", s.token).decode(t)["id"].(string)
+	_, tx := s.replacement(s.export(), func(packet *psbt.Packet) {
+		out := packet.UnsignedTx.TxOut
+		out[1].Value -= one.UnsignedTx.TxOut[0].Value - out[0].Value
+		out[0].Value = one.UnsignedTx.TxOut[0].Value
+	})
+	n.Wallet.Send(tx)
+	s.until("an alert", func() bool { return strings.Contains(s.log.String(), "ALERT: a sale may be paid twice") })
+	if o := s.give(1, bitcointest.Sign(t, exported, txscript.SigHashAll)); o.code != 1 || !strings.Contains(o.stderr, "may pay sale "+first+" beside it") {
+		t.Errorf("import: exit %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	n.Generate(2)
+	s.soldFor(first, tx.TxHash().String())
+	s.until("an alert", func() bool { return strings.Contains(s.log.String(), "ALERT: a payout can't be paid any more") })
+	for _, number := range []string{"1", "2"} {
+		if o := s.payouts("cancel", "--payout", number, "--reason", "paid by hand"); o.code != 0 {
+			t.Errorf("cancel %s: exit %d\n%s%s", number, o.code, o.stdout, o.stderr)
+		}
+	}
+	s.pays(4, second)
+	s.agrees()
+	s.verify()
+}
