@@ -29,6 +29,7 @@ var auditedEvents = map[string]struct {
 	"RecoveryCancelled":  {&account.RecoveryCancelled{By: "olga"}, &account.CancelRecovery{By: "olga"}},
 	"PayoutExported":     {&account.PayoutExported{Payout: account.Payout{By: "olga"}}, &account.ExportPayout{Payout: account.Payout{By: "olga"}}},
 	"PayoutSigned":       {&account.PayoutSigned{Number: 3, By: "olga"}, &account.SignPayout{Number: 3, By: "olga"}},
+	"PayoutReplaced":     {&account.PayoutReplaced{Number: 3, By: "olga"}, &account.ReplacePayout{Number: 3, By: "olga"}},
 	"PayoutCancelled":    {&account.PayoutCancelled{Number: 3, By: "olga"}, &account.CancelPayout{Number: 3, By: "olga"}},
 	"RefundSettled":      {&account.RefundSettled{N: 3, By: "olga"}, &account.SettleRefund{N: 3, By: "olga"}},
 	"WithdrawalApproved": {&account.WithdrawalApproved{N: 3, By: "olga"}, &account.ApproveWithdrawal{N: 3, By: "olga"}},

@@ -68,6 +68,12 @@ func (p *payouts) payer() (Payer, error) {
 	return nil, ErrPayoutsOff
 }
 
+// isOff reports whether there is no chain that can pay out, so that nothing of payouts changes.
+func (p *payouts) isOff() bool {
+	_, err := p.payer()
+	return err != nil
+}
+
 // all returns what is durable.
 func (p *payouts) all() *account.Payouts {
 	if state := p.exchange.cursor.durable.Load(); state != nil && state.Payouts != nil {

@@ -83,8 +83,10 @@ func (p *payouts) endSale(id account.TransactionID, do func() (Receipt, error)) 
 	if err != nil {
 		return Receipt{}, err
 	}
-	// A log that was restored may not know of the payout that has paid it.
-	if _, off := p.payer(); isFree && off == nil {
+	if t, _, ok := p.exchange.Transaction(id); p.isOff() || !ok || t.Type != account.TypeSell {
+		return do()
+	}
+	if isFree { // a log that was restored may not know of the payout that has paid it
 		if err := p.followed(p.compared.Load); err != nil {
 			return Receipt{}, err
 		}
@@ -133,6 +135,9 @@ func saleOf(o order) account.TransactionID {
 // settle confirms what has its confirmations, completes the sales that it pays, those of
 // a stop in between too, and ends the payouts whose coins it has taken.
 func (p *payouts) settle(ctx context.Context) error {
+	if p.isOff() {
+		return nil
+	}
 	p.one.Lock()
 	defer p.one.Unlock()
 	return p.settleLocked(ctx)
