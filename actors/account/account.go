@@ -56,12 +56,14 @@ type State struct {
 	History  History
 	Counts   Counts
 
-	Trail     *Trail     // of the system account: the place in the chain; nil for all others
-	Outbox    *Outbox    // notices; nil where there never was one
-	Contact   *Contact   // nil where no address was ever to be verified
-	Payouts   *Payouts   // of the system account: all there were; nil for all others
-	PayoutTxs *PayoutTxs // of the system account: known transactions of payouts, but for those that were exported; nil for all others
-	Outgoing  *Outgoing  // sales in payouts, and refunds that were paid; nil for most
+	Trail    *Trail    // of the system account: the place in the chain; nil for all others
+	Outbox   *Outbox   // notices; nil where there never was one
+	Contact  *Contact  // nil where no address was ever to be verified
+	Payouts  *Payouts  // of the system account: all there were; nil for all others
+	Outgoing *Outgoing // sales in payouts, and refunds that were paid; nil for most
+
+	// Of the system account: known transactions of payouts, but for those that were exported; nil for all others.
+	PayoutTxs *PayoutTxs
 
 	Factors     *Factors     // nil for who has none; replaced, never written
 	AddressBook *AddressBook // nil where there never was one; replaced, never written
