@@ -226,31 +226,42 @@ func (p *payouts) resume() (r Resume) {
 // observe tells the operator what they must know. It is called in the journal's order.
 func (p *payouts) observe(event account.Event) {
 	log := p.exchange.log
+	mined := func(number uint32, tx account.ChainHash) {
+		if payout, ok := p.all().At(number); ok && payout.Cancelled {
+			log.Error("ALERT: a payout that was cancelled is in a block", slog.Int("payout", int(number)), slog.String("tx", tx.String()))
+		}
+	}
+	const unmined = "a reorganisation took a payout out of its block; it is sent again"
 	switch e := event.(type) {
 	case *account.PayoutExported:
 		log.Info("a payout was exported", slog.Int("payout", int(e.Payout.Number)), slog.Int("sales", len(e.Payout.Sales)), slog.String("by", e.Payout.By))
 	case *account.PayoutSigned, *account.PayoutReplaced:
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+		p.wakeSender()
 	case *account.PayoutMined:
-		if payout, ok := p.all().At(e.Number); ok && payout.Cancelled {
-			log.Error("ALERT: a payout that was cancelled is in a block", slog.Int("payout", int(e.Number)), slog.String("tx", payout.TxID.String()))
+		if payout, ok := p.all().At(e.Number); ok {
+			mined(e.Number, payout.TxID)
 		}
 	case *account.PayoutTxMined:
 		if tx, ok := p.index().At(e.TxID); ok {
-			if payout, ok := p.all().At(tx.Payout); ok && payout.Cancelled {
-				log.Error("ALERT: a payout that was cancelled is in a block", slog.Int("payout", int(payout.Number)), slog.String("tx", tx.ID.String()))
-			}
+			mined(tx.Payout, tx.ID)
 		}
-	case *account.PayoutUnmined, *account.PayoutTxUnmined:
-		log.Warn("a reorganisation took a payout out of its block; it is sent again", slog.Any("event", e))
-		select {
-		case p.wake <- struct{}{}:
-		default:
+	case *account.PayoutUnmined:
+		log.Warn(unmined, slog.Int("payout", int(e.Number)))
+		p.wakeSender()
+	case *account.PayoutTxUnmined:
+		if tx, ok := p.index().At(e.TxID); ok {
+			log.Warn(unmined, slog.Int("payout", int(tx.Payout)), slog.String("tx", tx.ID.String()))
 		}
+		p.wakeSender()
 	case *account.PayoutConfirmed:
 		log.Info("a payout is confirmed", slog.Int("payout", int(e.Number)))
+	}
+}
+
+// wakeSender has what is signed sent at once.
+func (p *payouts) wakeSender() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
 	}
 }
