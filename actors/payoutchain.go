@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -92,6 +93,9 @@ func (p *payouts) lookForLost(payer Payer) {
 	if !ok || !until(func() bool { return x.payments.tip.Load() >= info.Tip.Height && p.isFollowed(payer) }) {
 		return
 	}
+	if !until(func() bool { return p.lookUpSpenders(ctx, payer) == nil }) {
+		return
+	}
 	p.one.Lock()
 	defer p.one.Unlock()
 	p.compared.Store(true)
@@ -102,6 +106,31 @@ func (p *payouts) lookForLost(payer Payer) {
 				slog.Int("payout", int(number)), slog.String("coin", coin.String()))
 		}
 	}
+}
+
+// lookUpSpenders asks the node for the transactions that took coins of cancelled payouts by
+// an operator's word, and were not recorded: one may have paid the sales that were freed.
+// Its error is the node's.
+func (p *payouts) lookUpSpenders(ctx context.Context, payer Payer) error {
+	p.one.Lock()
+	defer p.one.Unlock()
+	for _, payout := range p.all().List {
+		if _, known := p.index().At(payout.SpentBy); known || payout.SpentBy == (account.ChainHash{}) {
+			continue
+		}
+		refuse := func(format string, args ...any) error {
+			return &account.Error{Code: account.CodePayoutState, Message: fmt.Sprintf(format, args...)}
+		}
+		err := p.lookUp(ctx, payer, payout.SpentBy, refuse)
+		var refused *account.Error
+		if errors.As(err, &refused) {
+			p.exchange.log.Warn("what spent a coin of a cancelled payout can't be looked up; whether it pays sales is not known",
+				slog.Int("payout", int(payout.Number)), slog.Any("error", err))
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // goneCoins returns a coin of each payout that the node says is spent by a block that is

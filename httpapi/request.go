@@ -245,7 +245,7 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		p.Code = "chain_down"
 		return p
 	case errors.Is(err, actors.ErrChainBehind):
-		p := unavailable(10, "no payout is made at the moment: "+actors.ErrChainBehind.Error())
+		p := unavailable(10, actors.ErrChainBehind.Error())
 		p.Code = "chain_behind"
 		return p
 	case errors.Is(err, actors.ErrPayoutsOff):

@@ -282,6 +282,38 @@ func TestAPayoutThatWasReplacedBeforeSpendsWereWatchedIsAskedFor(t *testing.T) {
 	s.verify()
 }
 
+// TestASaleThatAnOlderVersionFreedAlthoughAReplacementPaidItIsNotPaidAgain has a log that
+// says what an older version wrote: the operator named the replacement as a stranger.
+func TestASaleThatAnOlderVersionFreedAlthoughAReplacementPaidItIsNotPaidAgain(t *testing.T) {
+	n := bitcointest.Start(t)
+	n.Generate(110)
+	s := newSeller(t, n, 2)
+	sale := s.sell()
+	id, err := account.ParseTransactionID(sale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tx := s.replacement(s.export(), raiseFee(2000))
+	s.stop()
+	n.Wallet.Send(tx)
+	n.Generate(1)
+	tip := n.Tip()
+	forge(t, s.data, map[account.UserID][]account.Event{
+		id.User: {&account.SaleFreed{N: id.N}},
+		account.SystemID: {
+			&account.ChainAdvanced{First: tip.Height, Hashes: []account.ChainHash{account.ChainHash(tip.Hash)}, Time: 1},
+			&account.PayoutCancelled{Number: 1, SpentBy: account.ChainHash(tx.TxHash()), By: "chain", Reason: "spent"},
+		},
+	})
+	s.restart()
+	if o := s.payouts("export", "--fee-rate", "5"); o.code != 1 || !strings.Contains(o.stderr, "no sale is free") {
+		t.Fatalf("it is paid again: exit %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	s.soldFor(sale, tx.TxHash().String())
+	s.agrees()
+	s.verify()
+}
+
 // TestAPayoutWhoseCoinAStrangerTookIsFreeOnceTheOperatorSaysSo: the signer's wallet moved
 // the coin elsewhere, and a reorganisation takes that back.
 func TestAPayoutWhoseCoinAStrangerTookIsFreeOnceTheOperatorSaysSo(t *testing.T) {
