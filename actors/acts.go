@@ -89,6 +89,8 @@ func actOfCommand(id account.UserID, command account.Command) Act {
 		return operatorAct(c.Payout.By, "payout.export", "payouts", "")
 	case *account.SignPayout:
 		return operatorAct(c.By, "payout.sign", payoutTarget(c.Number), "")
+	case *account.ReplacePayout:
+		return operatorAct(c.By, "payout.sign", payoutTarget(c.Number), "")
 	case *account.CancelPayout:
 		return operatorAct(c.By, "payout.cancel", payoutTarget(c.Number), c.Reason)
 	case *account.MoveKey:
@@ -156,6 +158,8 @@ func ActOfEvent(id account.UserID, event account.Event) Act {
 	case *account.PayoutExported:
 		return operatorAct(e.Payout.By, "payout.export", "payouts", "")
 	case *account.PayoutSigned:
+		return operatorAct(e.By, "payout.sign", payoutTarget(e.Number), "")
+	case *account.PayoutReplaced:
 		return operatorAct(e.By, "payout.sign", payoutTarget(e.Number), "")
 	case *account.PayoutCancelled:
 		return operatorAct(e.By, "payout.cancel", payoutTarget(e.Number), "")

@@ -35,6 +35,7 @@ var auditedEvents = map[string]struct {
 	"UnassignedOutputSettled": {
 		&account.UnassignedOutputSettled{Out: account.Outpoint{Index: 3}, By: "olga"}, &account.SettleUnassigned{Out: account.Outpoint{Index: 3}, By: "olga"},
 	},
+	"PayoutReplaced":     {&account.PayoutReplaced{Number: 3, By: "olga"}, &account.ReplacePayout{Number: 3, By: "olga"}},
 	"WithdrawalApproved": {&account.WithdrawalApproved{N: 3, By: "olga"}, &account.ApproveWithdrawal{N: 3, By: "olga"}},
 }
 

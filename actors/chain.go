@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
@@ -65,12 +66,19 @@ type Resume struct {
 	Addresses []string          // that were ever given out
 	NextIndex uint32            // above every index that was
 	Keys      *bitcoin.Keys     // of all addresses; nil: those that the Chain was made with
+
+	Coins      []wire.OutPoint        // of the exchange's key: what spends them is reported
+	Spends     []bitcoin.SpentInBlock // likewise, that a reorganisation could take back; their IDs and blocks
+	NextChange uint32                 // above every index of the change chain that was used
 }
 
 func (r *Resume) join(other Resume) {
 	r.Outputs = append(r.Outputs, other.Outputs...)
 	r.Addresses = append(r.Addresses, other.Addresses...)
 	r.NextIndex = max(r.NextIndex, other.NextIndex)
+	r.Coins = append(r.Coins, other.Coins...)
+	r.Spends = append(r.Spends, other.Spends...)
+	r.NextChange = max(r.NextChange, other.NextChange)
 }
 
 // ChainStatus is where a Chain is.

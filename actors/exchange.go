@@ -32,6 +32,9 @@ var (
 	ErrPaymentsOff = errors.New("no Bitcoin node is configured")
 	// ErrChainDown: the chain is not followed, so that a payment could go unseen.
 	ErrChainDown = errors.New("the Bitcoin chain is not followed at the moment")
+	// ErrChainBehind: what the chain has is not known to its end, so that a payout of the
+	// same sales may be there.
+	ErrChainBehind = errors.New("the Bitcoin chain is not followed to its end at the moment, where a payout may be that the log does not know")
 	// ErrNodeDown: the Bitcoin node does not answer.
 	ErrNodeDown = errors.New("the Bitcoin node cannot be used at the moment")
 	// ErrNoRate: there is no rate that is young enough to trade at.

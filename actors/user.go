@@ -168,7 +168,8 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 		x.payments.alert(account.TransactionID{User: u.id}, event)
 	case *account.RefundSettled:
 		x.refunds.noteOut(state, e.N, e.Out)
-	case *account.PayoutExported, *account.PayoutSigned, *account.PayoutMined, *account.PayoutUnmined, *account.PayoutConfirmed:
+	case *account.PayoutExported, *account.PayoutSigned, *account.PayoutMined, *account.PayoutUnmined, *account.PayoutConfirmed,
+		*account.PayoutReplaced, *account.PayoutTxMined, *account.PayoutTxUnmined:
 		x.payouts.observe(event)
 	case *account.OutputsAnswered:
 		x.payments.lookNow(account.TransactionID{User: u.id, N: e.N})

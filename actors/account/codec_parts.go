@@ -57,6 +57,12 @@ var parts = [...]part{
 		read:   func(s *State, r *reader) { s.Outgoing = readOutgoing(r) },
 	},
 	{
+		number: 8,
+		has:    func(s *State) bool { return s.PayoutTxs != nil },
+		append: func(s *State, dst []byte) []byte { return s.appendPayoutTxs(dst) },
+		read:   func(s *State, r *reader) { s.readPayoutTxs(r) },
+	},
+	{
 		number: 10,
 		has:    func(s *State) bool { return s.Restores != 0 },
 		append: appendRestores,

@@ -137,6 +137,10 @@ func goldenStates(t testing.TB) map[string]*State {
 	do(t, a, &CancelPayout{Number: 2, By: "ops", Reason: "no signer"}, start+5)
 	states["payouts"] = &a.State
 
+	a = replaced(t)
+	do(t, a, &MinePayout{TxID: replacement.ID, Height: 7, Block: ChainHash{2}}, start+3)
+	states["replaced"] = &a.State
+
 	a = opened(t, 5*Unit)
 	n = do(t, a, &CreatePayment{Amount: Unit, BTC: 100, Address: "bc1q", Lifetime: 1e9}, start)
 	do(t, a, &SeeOutput{N: n, Out: outA, BTC: 120, At: start}, start)
@@ -156,10 +160,10 @@ func goldenStates(t testing.TB) map[string]*State {
 }
 
 // newInVersionTwo are those that state_v1 has not.
-var newInVersionTwo = map[string]bool{"answered": true, "used": true, "received": true, "system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "restored": true, "restored_system": true, "identity": true}
+var newInVersionTwo = map[string]bool{"answered": true, "used": true, "received": true, "system": true, "payouts": true, "replaced": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "restored": true, "restored_system": true, "identity": true}
 
 // withParts are those that are written in version 4.
-var withParts = map[string]bool{"system": true, "payouts": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "restored": true, "restored_system": true, "identity": true}
+var withParts = map[string]bool{"system": true, "payouts": true, "replaced": true, "outgoing": true, "factors": true, "addressbook": true, "outbox": true, "verified": true, "unverified": true, "recovering": true, "restored": true, "restored_system": true, "identity": true}
 
 // goldenState is a golden file of the version that is written.
 func goldenState(t testing.TB, name string) []byte {

@@ -65,3 +65,8 @@ func (*SkipIndexes) name() string       { return "SkipIndexes" }
 func (*TakeOverRestores) name() string  { return "TakeOverRestores" }
 func (*MoveUnassigned) name() string    { return "MoveUnassigned" }
 func (*SettleUnassigned) name() string  { return "SettleUnassigned" }
+func (*RecordPayoutTx) name() string    { return "RecordPayoutTx" }
+func (*AdoptPayout) name() string       { return "AdoptPayout" }
+func (*ReplacePayout) name() string     { return "ReplacePayout" }
+func (*ConfirmPayoutTx) name() string   { return "ConfirmPayoutTx" }
+func (*UnspendPayout) name() string     { return "UnspendPayout" }

@@ -44,7 +44,7 @@ func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, erro
 // opens reports whether c may be an account's first command.
 func opens(c Command) bool {
 	switch c.(type) {
-	case *Login, *AdvanceChain, *ExportPayout, *SetIdentity, *RestoreLog, *SkipIndexes:
+	case *Login, *AdvanceChain, *ExportPayout, *AdoptPayout, *SetIdentity, *RestoreLog, *SkipIndexes:
 		return true
 	}
 	return false

@@ -121,6 +121,14 @@ const (
 	kindSaleFreed       kind = 53
 	kindRefundSettled   kind = 65
 
+	// Which transactions pay it.
+	kindPayoutTxSeen      kind = 54
+	kindPayoutReplaced    kind = 55
+	kindPayoutTxMined     kind = 66
+	kindPayoutTxUnmined   kind = 67
+	kindPayoutTxConfirmed kind = 68
+	kindPayoutUnspent     kind = 69
+
 	// 56 to 64 are what the chain shows of payments.
 	kindPaymentAddressed kind = 56
 	kindOutputSeen       kind = 57

@@ -97,12 +97,25 @@ var goldenEvents = map[string]Event{
 	},
 	"unassigned_output_settled": &UnassignedOutputSettled{Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, TxHash: strings.Repeat("4a5e1e4baab89f3a", 4), By: "ops", Reason: "Zoë asked for it"},
 	"key_used":                  &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
+
+	"payout_tx_seen":      &PayoutTxSeen{Tx: goldenPayoutTx},
+	"payout_replaced":     &PayoutReplaced{Number: 300, TxID: ChainHash{0: 0xee}, Tx: []byte{2, 0, 0, 0, 1}, By: "ops"},
+	"payout_tx_mined":     &PayoutTxMined{TxID: ChainHash{0: 0xee}, Height: 850_000, Block: ChainHash{0: 0xef}},
+	"payout_tx_unmined":   &PayoutTxUnmined{TxID: ChainHash{0: 0xee}, Height: 850_000},
+	"payout_tx_confirmed": &PayoutTxConfirmed{TxID: ChainHash{0: 0xee}},
+	"payout_unspent":      &PayoutUnspent{Number: 300},
 }
 
 var goldenPayout = Payout{
 	Number: 300, Sales: []TransactionID{{testUser, 7}, {testUser, 300}},
 	Coins: []PayoutCoin{{Out: Outpoint{ChainHash{0: 0xab}, 1}, BTC: 100_5000, Index: 300}, {Out: Outpoint{ChainHash{0: 0xac}, 2}, BTC: 7000, Change: true, Index: 1}},
 	Fee:   1500, Change: 400, ChangeIndex: 299, TxID: ChainHash{0: 0xef}, Unsigned: []byte{2, 0, 0, 0, 0}, ExportedAt: start, ChangedAt: start, By: "ops",
+}
+
+var goldenPayoutTx = PayoutTx{
+	ID: ChainHash{0: 0xee}, Payout: 300, Spends: []Outpoint{{ChainHash{0: 0xab}, 1}, {ChainHash{0: 0xac}, 2}},
+	Pays:   []PaidSale{{TransactionID{testUser, 7}, 1}, {TransactionID{testUser, 300}, 0}},
+	Change: []PayoutCoin{{Out: Outpoint{ChainHash{0: 0xee}, 2}, BTC: 300, Change: true, Index: 299}}, Fee: 1600, SeenAt: start,
 }
 
 // goldenHistory is a life of an account, record by record.
