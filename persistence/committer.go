@@ -3,6 +3,8 @@ package persistence
 import (
 	"fmt"
 	"time"
+
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // batch is a frame that is being filled and who waits for it. A completion
@@ -15,7 +17,7 @@ type batch struct {
 }
 
 // bytes is the room that was reserved for the batch's records.
-func (b *batch) bytes() int { return len(b.frame) - headerSize }
+func (b *batch) bytes() int { return len(b.frame) - format.FrameHeaderSize }
 
 // commit is the committer: it writes batch after batch until the journal closes.
 // Once poisoned it writes no more, and tells the cause to everyone who waits or
@@ -46,7 +48,7 @@ func (j *Journal) next(done *batch) *batch {
 	defer j.mu.Unlock()
 	if done != nil {
 		j.recycle(done)
-		j.settled = j.claim.Next
+		j.completed = j.claim.Next
 	}
 	j.writing = false
 	for len(j.queue) == 0 {
@@ -65,7 +67,7 @@ func (j *Journal) next(done *batch) *batch {
 // write seals the batch's frame and makes it durable.
 func (j *Journal) write(b *batch) error {
 	start := time.Now()
-	sealFrame(b.frame, j.claim.Shard, j.claim.Epoch, j.claim.Next, uint32(b.records))
+	format.SealFrame(b.frame, j.claim.Shard, j.claim.Epoch, j.claim.Next, uint32(b.records))
 	if err := j.cfg.Log.Append(j.claim.Next, b.frame); err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (j *Journal) filling(size int) *batch {
 	} else {
 		b = &batch{}
 	}
-	b.frame = beginFrame(b.frame)
+	b.frame = format.BeginFrame(b.frame)
 	j.queue = append(j.queue, b)
 	return b
 }

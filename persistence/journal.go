@@ -7,7 +7,12 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/aitbc/exchange/persistence/format"
 )
+
+// Position says where a record stands in the log.
+type Position = format.Position
 
 // Completion is told what became of a record. Committed is called once, in the
 // order of the appends, on the committer's goroutine: it must not block. nil means
@@ -20,8 +25,8 @@ type Completion interface {
 type Config struct {
 	Log   Log // closed by the journal's Close
 	Shard uint16
-	// Snapshots is where snapshots are kept, after the log's claim: for a Local, the
-	// same Local. nil keeps none, and the log grows.
+	// Snapshots is where snapshots are kept, after the log's claim: a local.Log is its
+	// own. nil keeps none, and the log grows.
 	Snapshots SnapshotStore
 
 	// MaxQueuedRecords and MaxQueuedBytes bound what is reserved or waits to be
@@ -82,10 +87,10 @@ type Journal struct {
 	idle          bool      // guarded by mu: the committer sleeps
 	started       bool      // guarded by mu
 	closing       bool      // guarded by mu
-	queuedRecords int       // guarded by mu: reserved, or appended and not yet settled
+	queuedRecords int       // guarded by mu: reserved, or appended and not yet completed
 	queuedBytes   int       // guarded by mu
 	stats         Stats     // guarded by mu; what it counts, not its gauges
-	settled       uint64    // guarded by mu: the completions of all frames before it have run
+	completed     uint64    // guarded by mu: the completions of all frames before it have run
 
 	snapshotting sync.Mutex // one snapshot at a time; also held while the log is closed
 
@@ -116,7 +121,7 @@ func Open(cfg Config) (*Journal, error) {
 func (j *Journal) Replay(from uint64, fn func(p Position, record []byte) error) error {
 	next := max(from, 1)
 	err := j.cfg.Log.Replay(from, func(seq uint64, encoded []byte) error {
-		frame, err := DecodeFrame(encoded)
+		frame, err := format.DecodeFrame(encoded)
 		if err != nil {
 			return fmt.Errorf("frame %d: %w", seq, err)
 		}
@@ -150,14 +155,14 @@ func (j *Journal) Start() error {
 	if started {
 		panic("persistence: a journal was started twice")
 	}
-	first := &batch{frame: beginFrame(nil)}
+	first := &batch{frame: format.BeginFrame(nil)}
 	if err := j.write(first); err != nil {
 		return err
 	}
 	j.cfg.Logger.Info("journal started", slog.Uint64("shard", uint64(j.claim.Shard)),
 		slog.Uint64("epoch", j.claim.Epoch), slog.Uint64("next", j.claim.Next))
 	j.mu.Lock()
-	j.started, j.settled = true, j.claim.Next
+	j.started, j.completed = true, j.claim.Next
 	j.mu.Unlock()
 	go j.commit()
 	return nil
@@ -171,7 +176,7 @@ func (j *Journal) Reserve(recordBytes int) error {
 	if recordBytes < 0 || recordBytes > MaxRecord {
 		return fmt.Errorf("%w: %d bytes, %d are the limit", ErrRecordTooLarge, recordBytes, MaxRecord)
 	}
-	size := recordSize(recordBytes)
+	size := format.RecordSize(recordBytes)
 	if size > j.cfg.MaxQueuedBytes {
 		return fmt.Errorf("%w: it takes %d bytes, the queue %d", ErrRecordTooLarge, size, j.cfg.MaxQueuedBytes)
 	}
@@ -195,7 +200,7 @@ func (j *Journal) Reserve(recordBytes int) error {
 // It may be called from any goroutine. c learns the outcome; on a journal that is
 // not started or is closed, c is told ErrClosed on the caller's goroutine.
 func (j *Journal) Append(record []byte, c Completion) {
-	size := recordSize(len(record))
+	size := format.RecordSize(len(record))
 	j.mu.Lock()
 	if !j.accepting() {
 		j.release(1, size)
@@ -209,7 +214,7 @@ func (j *Journal) Append(record []byte, c Completion) {
 		panic(fmt.Sprintf("persistence: append of %d bytes without a reservation: %d bytes are reserved for %d records", size, bytes, records))
 	}
 	b := j.filling(size)
-	b.frame = appendRecord(b.frame, record)
+	b.frame = format.AppendRecord(b.frame, record)
 	b.records++
 	b.completions = append(b.completions, c)
 	j.wake()

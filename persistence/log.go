@@ -6,8 +6,8 @@ import (
 )
 
 // Log is the durable, ordered sequence of frames of one shard. One claimant at a
-// time owns it. Local is the implementation on this machine's disk; all of them
-// pass the same conformance tests.
+// time owns it. persistence/local has the implementation on this machine's disk; every
+// implementation passes persistencetest.TestLog.
 //
 // One goroutine at a time may call its methods, except that TruncateFront may run
 // beside Append.
@@ -65,18 +65,4 @@ type DamageError struct {
 
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("the log is damaged: %s, offset %d, entry %d: %s", e.File, e.Offset, e.Entry, e.Reason)
-}
-
-// LockedError says that another process uses the data directory.
-type LockedError struct {
-	Dir string
-	PID int // 0 if unknown
-}
-
-func (e *LockedError) Error() string {
-	holder := "another process"
-	if e.PID != 0 {
-		holder = fmt.Sprintf("process %d", e.PID)
-	}
-	return fmt.Sprintf("the data directory %s is in use by %s", e.Dir, holder)
 }

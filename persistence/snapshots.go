@@ -3,8 +3,9 @@ package persistence
 import "io"
 
 // SnapshotStore is where the snapshots of one shard are kept, beside its Log.
-// Local is the implementation on this machine's disk; all of them pass the same
-// conformance tests. A snapshot is named by its Next, and is a sequence of bytes.
+// persistence/local has the implementation on this machine's disk; every implementation
+// passes persistencetest.TestSnapshotStore. A snapshot is named by its Next, and is a
+// sequence of bytes.
 //
 // It is used after the Log's Claim. Any goroutine may call its methods, at most
 // one snapshot is written at a time.
