@@ -7,8 +7,8 @@ import (
 	"github.com/aitbc/exchange/persistence/format"
 )
 
-// batch is a frame that is being filled and who waits for it. A completion
-// without a record of its own is a barrier. It belongs to the journal's mutex
+// batch is a frame that is being filled, and the completions that wait for it. A
+// completion without a record of its own is a barrier. A batch belongs to the journal's mutex
 // while it is queued, then to the committer.
 type batch struct {
 	frame       []byte
@@ -20,8 +20,8 @@ type batch struct {
 func (b *batch) bytes() int { return len(b.frame) - format.FrameHeaderSize }
 
 // commit is the committer: it writes batch after batch until the journal closes.
-// Once poisoned it writes no more, and tells the cause to everyone who waits or
-// comes later, still in order.
+// Once poisoned it writes no more, and calls every completion that waits or comes
+// later with the cause, still in order.
 func (j *Journal) commit() {
 	defer close(j.finished)
 	for b := j.next(nil); b != nil; b = j.next(b) {
@@ -84,7 +84,7 @@ func (j *Journal) write(b *batch) error {
 	return nil
 }
 
-// poison ends the journal's writing for ever, and returns the error to tell.
+// poison ends the journal's writing for ever, and returns the error for all completions.
 func (j *Journal) poison(cause error) error {
 	j.cause = fmt.Errorf("%w: %w", ErrPoisoned, cause)
 	close(j.failed)

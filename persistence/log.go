@@ -25,13 +25,13 @@ type Log interface {
 	// Append stores the encoded frame as number seq. When it returns nil the frame
 	// is durable. ErrFenced says that the frame's shard and epoch are not those of
 	// the current claim, ErrSequence that seq is not the next: both leave the log as
-	// it was. After any other error what the log holds is unknown, and every later
+	// it was. After any other error the content of the log is unknown, and every later
 	// Append is refused with the same error.
 	Append(seq uint64, frame []byte) error
-	// TruncateFront gives up frames before seq, which a snapshot has made
-	// unnecessary. It may keep more than it must.
+	// TruncateFront removes frames before seq, which a snapshot has made unnecessary.
+	// It may keep more than it must.
 	TruncateFront(seq uint64) error
-	// Close gives the shard up. Frames that were appended stay. The Log is of no use
+	// Close releases the shard. Frames that were appended stay. The Log is of no use
 	// afterwards.
 	Close() error
 }
@@ -54,8 +54,8 @@ var (
 	ErrRecordTooLarge = errors.New("record too large")
 )
 
-// DamageError says where the log is not what was written. Nothing was changed:
-// what to do about it is for a person to decide.
+// DamageError says where the log differs from the bytes that were written. Nothing was
+// changed: a person decides about it.
 type DamageError struct {
 	File   string // path of the segment, or of the directory where a segment is missing
 	Offset int64  // bytes from the file's start

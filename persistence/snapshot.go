@@ -32,13 +32,13 @@ type SnapshotInfo struct {
 
 var errNoSnapshots = errors.New("this journal keeps no snapshots")
 
-// Snapshot writes a snapshot while the journal goes on, then gives up the older
-// snapshots and frames that the newest two make unnecessary. fill is called once
-// and adds every entry; add copies it. What fill adds must hold every record whose
-// completion had run before fill was called, and none that is not durable.
+// Snapshot writes a snapshot while the journal goes on, then removes the older snapshots
+// and frames that the newest two make unnecessary. fill is called once and adds every
+// entry; add copies it. The entries must hold every record whose completion had run
+// before fill was called, and none that is not durable.
 //
 // A snapshot that fails, or that ctx ends, leaves nothing behind, and the journal
-// as it was. That it was written, but something old could not be given up, is an
+// as it was. That it was written, but something old could not be removed, is an
 // error beside the info. Any goroutine may call it but a completion.
 func (j *Journal) Snapshot(ctx context.Context, fill func(add func(entry []byte) error) error) (SnapshotInfo, error) {
 	if j.cfg.Snapshots == nil {
@@ -199,7 +199,7 @@ func (e *snapshotEncoder) flush() error {
 	return nil
 }
 
-// finish writes what is left and the footer.
+// finish writes the entries that are left and the footer.
 func (e *snapshotEncoder) finish(end uint64) error {
 	if e.count > 0 {
 		if err := e.flush(); err != nil {

@@ -79,7 +79,7 @@ type blockPlace struct {
 }
 
 // OpenSnapshot opens a snapshot, and checks all of it with as many workers. Its error
-// names the snapshot; the caller closes what it returns.
+// names the snapshot; the caller closes the one that it returns.
 func OpenSnapshot(store SnapshotOpener, shard uint16, next uint64, workers int) (*Snapshot, error) {
 	return openSnapshotThrottled(store, shard, next, workers, func() {})
 }
@@ -105,7 +105,7 @@ func openSnapshotThrottled(store SnapshotOpener, shard uint16, next uint64, work
 	return s, nil
 }
 
-// findBlocks walks the headers, and checks what they and the footer say. The
+// findBlocks walks the headers, and checks them and the footer. The
 // blocks' bodies are left to eachBlock.
 func (s *Snapshot) findBlocks() error {
 	var crcs uint32
@@ -227,7 +227,7 @@ func (s *Snapshot) eachBlock(workers int, fn func(worker int, h format.BlockHead
 // Info describes the snapshot.
 func (s *Snapshot) Info() SnapshotInfo { return s.info }
 
-// Name is what to call the snapshot to a person: a path.
+// Name names the snapshot to a person: a path.
 func (s *Snapshot) Name() string { return s.in.Name() }
 
 // Each calls fn with every entry, from as many goroutines, each of which says its number

@@ -58,7 +58,7 @@ const (
 
 var blockMagic = [4]byte{0xFE, 'A', 'S', 0xFF}
 
-// ErrSnapshot is wrapped by every error that says what is wrong with a snapshot.
+// ErrSnapshot is wrapped by every error about the content of a snapshot.
 var ErrSnapshot = errors.New("not a valid snapshot")
 
 // BeginBlock empties dst and makes room for a header. Entries are appended to it by

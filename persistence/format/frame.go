@@ -21,7 +21,7 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// ErrFrame is what every error of DecodeFrame wraps.
+// ErrFrame is wrapped by every error of DecodeFrame.
 var ErrFrame = errors.New("not a valid frame")
 
 // Frame is a decoded frame: one batch of records as it stands in the log, the unit that
@@ -154,7 +154,7 @@ func DecodeHeader(b []byte) (Frame, error) {
 }
 
 // Records yields each record with its place from 0, in order. A record is valid
-// as long as what the frame was decoded from.
+// as long as the bytes that the frame was decoded from.
 func (f Frame) Records() iter.Seq2[uint32, []byte] {
 	return func(yield func(uint32, []byte) bool) {
 		rest := f.body

@@ -43,9 +43,8 @@ func (l *Log) Append(seq uint64, frame []byte) error {
 //
 // The last segment is written anew, without its torn tail: the process before may
 // have ended without a sync, or because one failed, and a page that the kernel
-// could not write is in its cache as if it had. What was replayed from there is
-// thus durable before anybody is told of it. The directories are synced for the
-// same reason.
+// could not write is in its cache as if it had. The replayed frames are thus durable
+// before anybody acts on them. The directories are synced for the same reason.
 func (l *Log) open() error {
 	if !l.checked {
 		if err := l.Replay(l.claim.Next, func(uint64, []byte) error { return nil }); err != nil {
@@ -140,8 +139,8 @@ func (l *Log) TruncateFront(seq uint64) error {
 	return nil
 }
 
-// syncDir syncs a directory. A failure is everybody's: the kernel tells of it
-// once, so it may concern a name that another goroutine has made.
+// syncDir syncs a directory. A failure is everybody's: the kernel reports it once, so
+// it may concern a name that another goroutine has made.
 func (l *Log) syncDir(dir string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

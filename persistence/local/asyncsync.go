@@ -15,7 +15,7 @@ import (
 //
 // A thread in a system call keeps its share of the processors until the runtime's monitor
 // takes that away, which looks for such threads every 20 µs as long as it finds some. With
-// a thousand syncs a second this is a tenth of what the process takes of the CPU.
+// a thousand syncs a second this is a tenth of the CPU that the process takes.
 //
 // One goroutine at a time may call its methods.
 type asyncSync struct {
@@ -23,7 +23,7 @@ type asyncSync struct {
 	done    *os.File
 	doneFD  uint32
 
-	// What the kernel reads and writes.
+	// Read and written by the kernel.
 	request  iocb
 	requests [1]*iocb
 	event    ioEvent
@@ -54,7 +54,7 @@ const (
 	iocbEventFile = 1 // IOCB_FLAG_RESFD
 )
 
-// newAsyncSync fails where the kernel, or what confines the process, does not let it.
+// newAsyncSync fails where the kernel, or a filter of system calls, forbids it.
 func newAsyncSync() (*asyncSync, error) {
 	s := &asyncSync{}
 	if _, _, errno := unix.RawSyscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&s.context)), 0); errno != 0 { // #nosec G103 -- x/sys has no io_setup

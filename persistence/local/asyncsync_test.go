@@ -30,8 +30,8 @@ func openAsyncSync(t testing.TB) *asyncSync {
 	return s
 }
 
-// TestSyncAsideIsASync compares with what a disk keeps that loses its power.
-func TestSyncAsideIsASync(t *testing.T) {
+// TestAsynchronousSyncMakesAFileDurable compares with the content of a disk after a power cut.
+func TestAsynchronousSyncMakesAFileDurable(t *testing.T) {
 	disk := faultfs.New()
 	dir, unmount := disk.MountFor(t)
 	s := openAsyncSync(t)
@@ -79,7 +79,7 @@ func TestSyncAsideIsASync(t *testing.T) {
 
 func syncDir(dir string) error { return osFiles{}.syncDir(dir) }
 
-func TestSyncAsideOfWhatCannotBeSyncedIsAnError(t *testing.T) {
+func TestAsynchronousSyncReportsAFileThatCannotBeSynced(t *testing.T) {
 	s := openAsyncSync(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -103,10 +103,10 @@ func TestSyncAsideOfWhatCannotBeSyncedIsAnError(t *testing.T) {
 	}
 }
 
-// TestBusyLogSyncsAsideAndLosesNothing has the syncs of large frames fail, then the power go,
-// and finds everything that was acknowledged. In every third life the kernel does no sync
-// aside.
-func TestBusyLogSyncsAsideAndLosesNothing(t *testing.T) {
+// TestAsynchronousSyncsOfABusyLogLoseNothingAcknowledged has the syncs of large frames
+// fail, then the power go, and finds everything that was acknowledged. In every third life
+// the syncs are synchronous, as where the kernel does no other.
+func TestAsynchronousSyncsOfABusyLogLoseNothingAcknowledged(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -12,7 +12,7 @@ import (
 	"github.com/aitbc/exchange/persistence/format"
 )
 
-// BackupReport is what a backup holds.
+// BackupReport describes a backup.
 type BackupReport struct {
 	Snapshot *persistence.SnapshotInfo // the newest; nil if there is none
 	Log      ScanReport

@@ -11,7 +11,8 @@ import (
 	"github.com/aitbc/exchange/persistence/format"
 )
 
-// CutReport is what a cut of the log takes away, or has taken away.
+// CutReport lists the frames, files and snapshots that a cut of the log takes away, or has
+// taken away.
 type CutReport struct {
 	Frame     uint64 // the first frame that goes
 	Frames    uint64 // that go and can be read
@@ -31,7 +32,7 @@ type CutFile struct {
 // Cut ends the log of a stopped service before the given frame: a person's answer
 // to a *persistence.DamageError, which no start gives by itself. Every frame before it must be
 // whole. lost is called with each record that goes and can still be read, valid
-// during the call. Nothing is changed unless apply is set; what goes is then first
+// during the call. Nothing is changed unless apply is set; all that goes is then first
 // saved in a directory beside the log. The error is a *LockedError while a service
 // runs.
 func Cut(dir string, shard uint16, frame uint64, apply bool, lost func(p format.Position, record []byte) error) (CutReport, error) {
@@ -52,7 +53,7 @@ func Cut(dir string, shard uint16, frame uint64, apply bool, lost func(p format.
 	return report, report.apply(dir)
 }
 
-// plan finds what goes.
+// plan fills the report in.
 func (r *CutReport) plan(dir string, shard uint16, lost func(format.Position, []byte) error) error {
 	segments, err := listSegments(shardDir(dir, shard))
 	if err != nil {
@@ -146,8 +147,8 @@ func (r *CutReport) planSnapshots(dir string, shard uint16, first uint64) error 
 	return nil
 }
 
-// apply saves what goes, then takes it away: snapshots first, then the log from
-// its end, so that a crash in between leaves what a second attempt can finish.
+// apply saves all that goes, then takes it away: snapshots first, then the log from
+// its end, so that a second attempt can finish after a crash in between.
 func (r *CutReport) apply(dir string) error {
 	if len(r.Files) == 0 && len(r.Snapshots) == 0 {
 		return nil

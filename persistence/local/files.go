@@ -10,7 +10,7 @@ import (
 	"github.com/tidwall/wal"
 )
 
-// files is how a Log changes what is on disk: the seam at which tests let a
+// files is how a Log changes the disk: the seam at which tests let a
 // disk fail, or lose its power.
 type files interface {
 	// openLog opens the log in dir to append to it.

@@ -18,7 +18,7 @@ type dirLock struct{ file *os.File }
 const lockName = "lock"
 
 // lockDir takes the lock for writing, and leaves this process's id in the file
-// for whoever is refused.
+// for the process that is refused.
 func lockDir(dir string) (*dirLock, error) {
 	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -22,7 +22,7 @@ type Config struct {
 	// SegmentBytes is the size at which a segment ends. Default 20 MiB. The last
 	// segment is held in memory.
 	SegmentBytes int
-	// Logger is told of a tail that was cut off. Default: discard.
+	// Logger gets a warning when a torn tail is cut off. Default: discard.
 	Logger *slog.Logger
 
 	// files stands between the log and its files. Default: the real ones.
@@ -37,9 +37,8 @@ const defaultSegmentBytes = 20 << 20
 // Log is a persistence.Log and a persistence.SnapshotStore on this machine's disk. The
 // directory's lock is its fence: one process at a time has it, and counts its epoch one up.
 //
-// Who checks what: Claim reads the last segment, to learn where the log ends.
-// Replay reads every segment, checks every frame, and that none is missing between
-// them. The first Append does so if no Replay has, then opens the log; until then
+// Claim reads the last segment, to learn where the log ends. Replay reads every segment,
+// checks every frame, and that none is missing between them. The first Append does so if no Replay has, then opens the log; until then
 // nothing of it is changed, a torn tail included.
 type Log struct {
 	dir          string // the data directory
@@ -54,10 +53,10 @@ type Log struct {
 	claim    persistence.Claim
 	appended bool // since the claim
 
-	// What Claim and Replay found, until the log is opened.
+	// Found by Claim and Replay, until the log is opened.
 	segments []segment
 	tail     []byte // the last segment up to its last whole entry
-	torn     *Tail  // what follows there; nil if nothing does
+	torn     *Tail  // the bytes after it; nil if there are none
 	checked  bool   // every frame has been
 
 	out    logFile // nil until the first Append
@@ -65,7 +64,7 @@ type Log struct {
 
 	truncating sync.Mutex // one TruncateFront at a time
 
-	mu     sync.Mutex // also held while the directory is synced: who fails, fails all
+	mu     sync.Mutex // also held while the directory is synced: one failure fails all
 	opened bool       // guarded by mu: out is open
 	failed error      // guarded by mu: why nothing is ever written again
 
@@ -108,7 +107,7 @@ func shardDir(dir string, shard uint16) string {
 	return filepath.Join(dir, "log", fmt.Sprintf("%04d", shard))
 }
 
-// makeDir makes dir and what leads to it, and syncs the directory that each new
+// makeDir makes dir and its missing parents, and syncs the directory that each new
 // one is in.
 func (l *Log) makeDir(dir string) error {
 	switch info, err := os.Stat(dir); {
@@ -129,8 +128,8 @@ func (l *Log) makeDir(dir string) error {
 	return l.files.syncDir(parent)
 }
 
-// syncIfEmpty syncs the directory that an empty one is in: whoever made dir may have
-// ended before that, and whatever is put into it now would be lost with its name. One
+// syncIfEmpty syncs the directory that an empty one is in: the process that made dir may
+// have ended before that, and whatever is put into it now would be lost with its name. One
 // that holds something was synced first. Where that directory can't be read, somebody
 // else has made dir.
 func (l *Log) syncIfEmpty(dir string) error {

@@ -17,7 +17,7 @@ import (
 // (BenchmarkSync). PostgreSQL and etcd do the same.
 //
 // A file of its own is open for each segment beside tidwall/wal's, before anything is
-// written there: so the kernel tells it of every write that has failed.
+// written there: so the kernel reports every failed write to it.
 //
 // An entry never begins with a zero, so zeros up to the end of a segment are no entry
 // (see segmentReader). A segment that is over, and the last after Close, have none.

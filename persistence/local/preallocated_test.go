@@ -44,18 +44,18 @@ func entriesOf(t *testing.T, s segment) (entries [][]byte, zeros int) {
 	}
 }
 
-// TestEntriesOfAllSizesAreWhereTheyWouldBeWithoutGrowth writes the same entries with
-// files that grow ahead and with files that do not, each in a few lives.
-func TestEntriesOfAllSizesAreWhereTheyWouldBeWithoutGrowth(t *testing.T) {
+// TestPreallocationMovesNoEntryOfAnySize writes the same entries with
+// preallocated files and with files that grow, each in a few lives.
+func TestPreallocationMovesNoEntryOfAnySize(t *testing.T) {
 	for seed := range uint64(100) {
 		random := rand.New(rand.NewPCG(1, seed))
-		ahead, exact := t.TempDir(), t.TempDir()
+		preallocated, growing := t.TempDir(), t.TempDir()
 		number := uint64(1)
 		for range 4 {
 			segmentBytes := 50 + random.IntN(400) // of another size in each life
-			grows := openPreallocatedLog(t, ahead, segmentBytes)
+			grows := openPreallocatedLog(t, preallocated, segmentBytes)
 			grows.growing = random.IntN(4) == 0
-			plain, err := osFiles{growing: true}.openLog(exact, segmentBytes)
+			plain, err := osFiles{growing: true}.openLog(growing, segmentBytes)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestEntriesOfAllSizesAreWhereTheyWouldBeWithoutGrowth(t *testing.T) {
 					}
 				}
 				number++
-				segments := segmentsIn(t, ahead)
+				segments := segmentsIn(t, preallocated)
 				if last := segments[len(segments)-1].first; grows.Segment() != last || plain.Segment() != last {
 					t.Fatalf("seed %d: it writes to segment %d, and %d without preallocation; the last is %d", seed, grows.Segment(), plain.Segment(), last)
 				}
@@ -86,7 +86,7 @@ func TestEntriesOfAllSizesAreWhereTheyWouldBeWithoutGrowth(t *testing.T) {
 				}
 			}
 		}
-		with, without := segmentsIn(t, ahead), segmentsIn(t, exact)
+		with, without := segmentsIn(t, preallocated), segmentsIn(t, growing)
 		if len(with) != len(without) {
 			t.Fatalf("seed %d: %d segments, %d without preallocation", seed, len(with), len(without))
 		}
@@ -98,7 +98,7 @@ func TestEntriesOfAllSizesAreWhereTheyWouldBeWithoutGrowth(t *testing.T) {
 	}
 }
 
-func TestLogGrowsAheadOfItsEntries(t *testing.T) {
+func TestLogIsPreallocatedUntilItIsClosed(t *testing.T) {
 	dir := t.TempDir()
 	log := openPreallocatedLog(t, dir, 3<<20)
 	frame := persistencetest.Frame(0, 1, 1, string(make([]byte, 1000)))

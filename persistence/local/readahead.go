@@ -34,7 +34,7 @@ type readAhead struct {
 	loaded  chan loadedSegment
 	free    chan []byte
 	stopped chan struct{}
-	current []byte // what next returned last
+	current []byte // the last result of next
 	begun   bool
 }
 

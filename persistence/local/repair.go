@@ -15,9 +15,9 @@ type Tail struct {
 	Reason string // why it is no frame
 }
 
-// tornTail says whether damage at r.off, which read has found, is a torn tail, and
-// returns nil if it is not. last tells whether the segment is the log's last; in
-// any other there is none, as a segment is synced before the next begins.
+// tornTail returns the torn tail that damage at r.off, which read has found, is, or nil
+// if it is none. last says that the segment is the log's last; any other has no torn
+// tail, as a segment is synced before the next begins.
 //
 // A write that was interrupted leaves the beginning of an entry, and anything,
 // often zeros, where blocks of the file were never written. It leaves no whole

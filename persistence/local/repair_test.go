@@ -126,7 +126,7 @@ func TestTailOfUnwrittenBlocksIsRepaired(t *testing.T) {
 	}
 }
 
-// A process that was killed leaves the zeros that its log was given ahead.
+// A process that was killed leaves the zeros that were preallocated.
 func TestZerosAfterTheLastEntryAreNotTorn(t *testing.T) {
 	for _, zeros := range []int{1, 35, 4096} {
 		records := persistencetest.Numbered(3)

@@ -7,7 +7,7 @@ import (
 	"github.com/aitbc/exchange/persistence/format"
 )
 
-// ScanReport is what Scan found.
+// ScanReport describes a log.
 type ScanReport struct {
 	Segments  int
 	Bytes     int64 // of all segments, a torn tail included
@@ -22,7 +22,7 @@ type ScanReport struct {
 // Scan reads the log of a stopped service, or a copy of one, and changes nothing:
 // fn gets every record in order, valid during the call. It needs no right to
 // write. The error is a *persistence.DamageError, a *LockedError while a service runs, or that
-// of fn as it is; the report then says what was read before.
+// of fn as it is; the report then covers all that was read before.
 func Scan(dir string, shard uint16, fn func(p format.Position, record []byte) error) (ScanReport, error) {
 	var report ScanReport
 	logDir := shardDir(dir, shard)

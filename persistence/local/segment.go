@@ -24,7 +24,7 @@ const segmentDigits = 20
 func segmentName(first uint64) string { return fmt.Sprintf("%0*d", segmentDigits, first) }
 
 // listSegments returns the segments of a log in order, none if it does not exist
-// yet. It sees what wal.Open will make of the directory: a file named .START is
+// yet. It sees the directory as wal.Open will: a file named .START is
 // the new front of a truncation that was interrupted, and replaces every segment
 // listed before it. An .END file would come from a truncation at the back, which
 // this program never makes.
@@ -124,7 +124,7 @@ func (r *segmentReader) read() (entry, bool, *persistence.DamageError) {
 	return entry{frame, raw}, true, nil
 }
 
-// isZero reports whether b has nothing but zeros, as what follows the entries of a
+// isZero reports whether b has nothing but zeros, as the room after the entries of a
 // segment that is being written: see preallocatedLog.
 func isZero(b []byte) bool {
 	for _, c := range b {

@@ -13,8 +13,8 @@ import (
 	"github.com/aitbc/exchange/persistence"
 )
 
-// temporary ends the name of a snapshot that is being written. What has such a
-// name when the next one begins was left by a crash.
+// temporary ends the name of a snapshot that is being written. A file of such a name was
+// left by a crash if it is there when the next snapshot begins.
 const temporary = ".tmp"
 
 // defaultSyncEvery is how much of a snapshot is written before it is synced: as
@@ -98,9 +98,9 @@ func (l *Log) CreateSnapshot(next uint64) (persistence.SnapshotWriter, error) {
 	return w, nil
 }
 
-// openSnapshots makes the directory and, once in the life of a process, what leads
-// to it durable, which the one before may have failed to do: the log is truncated
-// because of what is in there.
+// openSnapshots makes the directory and, once in the life of a process, makes it and its
+// parents durable, which the process before may have failed to do: the log is truncated
+// because of the snapshots in there.
 func (l *Log) openSnapshots(dir string) error {
 	if l.snapshotsOpened {
 		return nil
@@ -119,7 +119,7 @@ func (l *Log) openSnapshots(dir string) error {
 }
 
 // failSnapshots ends the snapshots, but not the log, because of a directory that
-// could not be synced: the kernel tells of it once, so what names are on disk is
+// could not be synced: the kernel reports it once, so the names on disk are
 // unknown until the service is started anew.
 func (l *Log) failSnapshots(cause error) error {
 	err := fmt.Errorf("the snapshots' directory failed, no more are taken: %w", cause)
