@@ -12,7 +12,7 @@ import (
 	"github.com/aitbc/exchange/persistence/persistencetest"
 )
 
-// openLocal opens the log in dir and closes it when the test ends, unless it is
+// openLog opens the log in dir and closes it when the test ends, unless it is
 // closed by then.
 func openLog(t testing.TB, cfg Config) *Log {
 	t.Helper()

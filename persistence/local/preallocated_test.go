@@ -9,7 +9,7 @@ import (
 	"github.com/aitbc/exchange/persistence/persistencetest"
 )
 
-// openPreallocatedLog opens the log that a Local would append to in dir.
+// openPreallocatedLog opens the log that a Log would append to in dir.
 func openPreallocatedLog(t *testing.T, dir string, segmentBytes int) *preallocatedLog {
 	t.Helper()
 	log, err := osFiles{}.openLog(dir, segmentBytes)
