@@ -12,6 +12,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/audit"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // openAudit opens the audit log that is kept in log, until the test ends or done is
@@ -48,7 +49,7 @@ func (l *memoryLog) encoded(t *testing.T) (entries [][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, frame := range l.frames {
-		decoded, err := persistence.DecodeFrame(frame)
+		decoded, err := format.DecodeFrame(frame)
 		if err != nil {
 			t.Fatal(err)
 		}

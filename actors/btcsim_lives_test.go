@@ -20,6 +20,7 @@ import (
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/actors/bitcoin/bitcointest"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // btcLife is what an operator chose for one start of the exchange.
@@ -299,7 +300,7 @@ func prefixOf(frame []byte, records int) []byte {
 	binary.LittleEndian.PutUint32(part[28:], uint32(end-header))
 	table := crc32.MakeTable(crc32.Castagnoli)
 	binary.LittleEndian.PutUint32(part[32:], crc32.Update(crc32.Update(0, table, part[:32]), table, part[header:]))
-	if _, err := persistence.DecodeFrame(part); err != nil {
+	if _, err := format.DecodeFrame(part); err != nil {
 		panic(err)
 	}
 	return part

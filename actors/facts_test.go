@@ -17,7 +17,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/actors/exchangetest"
-	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // paidWorld is an exchange with a quietChain that confirms twice, and one user.
@@ -385,7 +385,7 @@ func (p *paidWorld) killedAfter(is func(account.Event) bool) {
 	p.stop()
 	keep := 0
 	for i, encoded := range p.log.frames {
-		frame, err := persistence.DecodeFrame(encoded)
+		frame, err := format.DecodeFrame(encoded)
 		if err != nil {
 			p.t.Fatal(err)
 		}

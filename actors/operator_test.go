@@ -11,7 +11,7 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/secondfactor"
-	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // events returns what the log holds of user, as "type by reason".
@@ -20,7 +20,7 @@ func (l *memoryLog) events(t *testing.T, user account.UserID) (events []account.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, encoded := range l.frames {
-		frame, err := persistence.DecodeFrame(encoded)
+		frame, err := format.DecodeFrame(encoded)
 		if err != nil {
 			t.Fatal(err)
 		}

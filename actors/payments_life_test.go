@@ -15,6 +15,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // lifeStep is one thing that happens to payments. What it is about is drawn large, and
@@ -111,7 +112,7 @@ func (l *life) forget() {
 		l.t.Fatal(err)
 	}
 	for _, encoded := range l.log.frames {
-		frame, err := persistence.DecodeFrame(encoded)
+		frame, err := format.DecodeFrame(encoded)
 		if err != nil {
 			l.t.Fatal(err)
 		}

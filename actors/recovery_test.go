@@ -17,17 +17,18 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // onDisk keeps an exchange's journal and snapshots in a directory.
 func onDisk(t testing.TB, dir string) func(*setup) {
 	t.Helper()
 	return func(s *setup) {
-		local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: dir, SegmentBytes: 4096})
+		store, err := local.Open(local.Config{Dir: dir, SegmentBytes: 4096})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.journal.Log, s.journal.Snapshots = local, local
+		s.journal.Log, s.journal.Snapshots = store, store
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // fate is what becomes of one append.
@@ -74,7 +75,7 @@ func (d *simDisk) crash(random *rand.Rand) (survivors int) {
 }
 
 func recordsOf(frame []byte) int {
-	decoded, err := persistence.DecodeFrame(frame)
+	decoded, err := format.DecodeFrame(frame)
 	if err != nil {
 		panic(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // fill makes a data directory as a service of long standing leaves it: accounts
@@ -36,11 +37,11 @@ func fill(args []string) error {
 	if _, err := os.Stat(*dir); err == nil {
 		return fmt.Errorf("%s is there already", *dir)
 	}
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: *dir})
+	store, err := local.Open(local.Config{Dir: *dir})
 	if err != nil {
 		return err
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local, Snapshots: local})
+	journal, err := persistence.Open(persistence.Config{Log: store, Snapshots: store})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // testOrigin is where the service is reached.
@@ -71,15 +72,15 @@ func startAPI(t testing.TB, choose ...func(*apiConfig)) *api {
 	if c.dir == "" {
 		c.dir = t.TempDir()
 	}
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: c.dir, Logger: c.http.Logger})
+	store, err := local.Open(local.Config{Dir: c.dir, Logger: c.http.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log persistence.Log = local
+	var log persistence.Log = store
 	if c.log != nil {
 		log = c.log(log)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: log, Snapshots: local, MaxQueuedRecords: c.queue})
+	journal, err := persistence.Open(persistence.Config{Log: log, Snapshots: store, MaxQueuedRecords: c.queue})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +161,11 @@ func startAPI(t testing.TB, choose ...func(*apiConfig)) *api {
 // auditLog opens the audit log in the directory of the service.
 func auditLog(t testing.TB, c *apiConfig) (kept *actors.AuditLog, done func()) {
 	t.Helper()
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: filepath.Join(c.dir, "audit")})
+	store, err := local.Open(local.Config{Dir: filepath.Join(c.dir, "audit")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log persistence.Log = local
+	var log persistence.Log = store
 	if c.auditLog != nil {
 		log = c.auditLog(log)
 	}

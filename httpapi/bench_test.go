@@ -14,17 +14,18 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/httpapi/throttle"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // benchServer is a ready server on a log in a temporary directory, without a
 // network: what is measured is everything between fasthttp and the disk.
 func benchServer(tb testing.TB, change ...func(*Config)) *Server {
 	tb.Helper()
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: tb.TempDir()})
+	store, err := local.Open(local.Config{Dir: tb.TempDir()})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local})
+	journal, err := persistence.Open(persistence.Config{Log: store})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/actors/secondfactor/factortest"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // liveServer is a whole service on a directory, in this process.
@@ -37,11 +38,11 @@ const liveKey = "operator-key-of-this-test"
 // startLive serves dir until the test ends or stop is called. change may be nil.
 func startLive(t *testing.T, dir string, change func(*Config, *actors.Config)) *liveServer {
 	t.Helper()
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	store, err := local.Open(local.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local})
+	journal, err := persistence.Open(persistence.Config{Log: store})
 	if err != nil {
 		t.Fatal(err)
 	}

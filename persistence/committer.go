@@ -3,10 +3,12 @@ package persistence
 import (
 	"fmt"
 	"time"
+
+	"github.com/aitbc/exchange/persistence/format"
 )
 
-// batch is a frame that is being filled and who waits for it. A completion
-// without a record of its own is a barrier. It belongs to the journal's mutex
+// batch is a frame that is being filled, and the completions that wait for it. A
+// completion without a record of its own is a barrier. A batch belongs to the journal's mutex
 // while it is queued, then to the committer.
 type batch struct {
 	frame       []byte
@@ -15,11 +17,11 @@ type batch struct {
 }
 
 // bytes is the room that was reserved for the batch's records.
-func (b *batch) bytes() int { return len(b.frame) - headerSize }
+func (b *batch) bytes() int { return len(b.frame) - format.FrameHeaderSize }
 
 // commit is the committer: it writes batch after batch until the journal closes.
-// Once poisoned it writes no more, and tells the cause to everyone who waits or
-// comes later, still in order.
+// Once poisoned it writes no more, and calls every completion that waits or comes
+// later with the cause, still in order.
 func (j *Journal) commit() {
 	defer close(j.finished)
 	for b := j.next(nil); b != nil; b = j.next(b) {
@@ -46,7 +48,7 @@ func (j *Journal) next(done *batch) *batch {
 	defer j.mu.Unlock()
 	if done != nil {
 		j.recycle(done)
-		j.settled = j.claim.Next
+		j.completed = j.claim.Next
 	}
 	j.writing = false
 	for len(j.queue) == 0 {
@@ -65,7 +67,7 @@ func (j *Journal) next(done *batch) *batch {
 // write seals the batch's frame and makes it durable.
 func (j *Journal) write(b *batch) error {
 	start := time.Now()
-	sealFrame(b.frame, j.claim.Shard, j.claim.Epoch, j.claim.Next, uint32(b.records))
+	format.SealFrame(b.frame, j.claim.Shard, j.claim.Epoch, j.claim.Next, uint32(b.records))
 	if err := j.cfg.Log.Append(j.claim.Next, b.frame); err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func (j *Journal) write(b *batch) error {
 	return nil
 }
 
-// poison ends the journal's writing for ever, and returns the error to tell.
+// poison ends the journal's writing for ever, and returns the error for all completions.
 func (j *Journal) poison(cause error) error {
 	j.cause = fmt.Errorf("%w: %w", ErrPoisoned, cause)
 	close(j.failed)
@@ -105,7 +107,7 @@ func (j *Journal) filling(size int) *batch {
 	} else {
 		b = &batch{}
 	}
-	b.frame = beginFrame(b.frame)
+	b.frame = format.BeginFrame(b.frame)
 	j.queue = append(j.queue, b)
 	return b
 }

@@ -1,130 +1,80 @@
-package persistence
+package persistence_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
+	"strconv"
 	"testing"
+
+	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
+	"github.com/aitbc/exchange/persistence/persistencetest"
 )
 
-// encode builds a sealed frame.
-func encode(shard uint16, epoch, seq uint64, records ...string) []byte {
-	frame := beginFrame(nil)
-	for _, record := range records {
-		frame = appendRecord(frame, []byte(record))
-	}
-	sealFrame(frame, shard, epoch, seq, uint32(len(records)))
-	return frame
-}
-
-// openLocal opens the log in dir and closes it when the test ends, unless it is
+// openLocal opens the log in a directory and closes it when the test ends, unless it is
 // closed by then.
-func openLocal(t testing.TB, cfg LocalConfig) *Local {
+func openLocal(t testing.TB, cfg local.Config) *local.Log {
 	t.Helper()
-	local, err := OpenLocal(cfg)
+	log, err := local.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := local.Close(); err != nil && !errors.Is(err, ErrClosed) {
+		if err := log.Close(); err != nil && !errors.Is(err, persistence.ErrClosed) {
 			t.Errorf("closing: %v", err)
 		}
 	})
-	return local
+	return log
 }
 
-func claim(t testing.TB, log Log) Claim {
+// openJournal opens a journal on the log and the snapshots in a directory.
+func openJournal(t testing.TB, cfg local.Config) *persistence.Journal {
 	t.Helper()
-	c, err := log.Claim(0)
+	log := openLocal(t, cfg)
+	j, err := persistence.Open(persistence.Config{Log: log, Snapshots: log, Logger: cfg.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return j
 }
 
-// appendFrames appends one frame a record, from the claim's next number on.
-func appendFrames(t testing.TB, log Log, c Claim, records ...string) {
+// startJournal opens and starts a journal on a directory, without a replay.
+func startJournal(t testing.TB, cfg local.Config) *persistence.Journal {
 	t.Helper()
-	for i, record := range records {
-		seq := c.Next + uint64(i)
-		if err := log.Append(seq, encode(c.Shard, c.Epoch, seq, record)); err != nil {
-			t.Fatalf("frame %d: %v", seq, err)
-		}
-	}
+	log := openLocal(t, cfg)
+	return persistencetest.Start(t, persistence.Config{Log: log, Snapshots: log, Logger: cfg.Logger})
 }
 
-// closeLog closes what the test will open again.
-func closeLog(t testing.TB, log Log) {
+// snapshotPath is where the log in a directory keeps a snapshot.
+func snapshotPath(dir string, next uint64) string {
+	return filepath.Join(dir, "snapshot", "0000", fmt.Sprintf("%020d", next))
+}
+
+// snapshotsOf returns the paths of all in the snapshots' directory.
+func snapshotsOf(t testing.TB, dir string) []string { return filesIn(t, dir, "snapshot") }
+
+// segmentsOf returns the paths of the log's segments, oldest first.
+func segmentsOf(t testing.TB, dir string) []string { return filesIn(t, dir, "log") }
+
+func filesIn(t testing.TB, dir, kind string) []string {
 	t.Helper()
-	if err := log.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// replayed returns the records from a frame number on.
-func replayed(log Log, from uint64) ([]string, error) {
-	records := []string{}
-	err := log.Replay(from, func(seq uint64, encoded []byte) error {
-		frame, err := DecodeFrame(encoded)
-		if err != nil {
-			return err
-		}
-		if frame.Seq != seq {
-			return fmt.Errorf("frame %d came as number %d", frame.Seq, seq)
-		}
-		for _, record := range frame.Records() {
-			records = append(records, string(record))
-		}
-		return nil
-	})
-	return records, err
-}
-
-func wantReplayed(t testing.TB, log Log, from uint64, want ...string) {
-	t.Helper()
-	got, err := replayed(log, from)
-	if err != nil {
-		t.Fatalf("replay: %v", err)
-	}
-	if !slices.Equal(got, want) {
-		t.Fatalf("replayed %q, want %q", got, want)
-	}
-}
-
-// writeLog makes a log in a new directory, one frame a record, and returns the
-// directory.
-func writeLog(t testing.TB, segmentBytes int, records ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: segmentBytes})
-	appendFrames(t, local, claim(t, local), records...)
-	closeLog(t, local)
-	return dir
-}
-
-// numbered returns n records that differ.
-func numbered(n int) []string {
-	records := make([]string, n)
-	for i := range records {
-		records[i] = fmt.Sprintf("record %03d", i)
-	}
-	return records
-}
-
-func segmentsOf(t testing.TB, dir string) []segment {
-	t.Helper()
-	segments, err := listSegments(shardDir(dir, 0))
+	paths, err := filepath.Glob(filepath.Join(dir, kind, "0000", "*")) // sorted
 	if err != nil {
 		t.Fatal(err)
 	}
-	return segments
+	return paths
+}
+
+// firstFrame returns the number of the log's first frame.
+func firstFrame(t testing.TB, dir string) uint64 {
+	t.Helper()
+	first, err := strconv.ParseUint(filepath.Base(segmentsOf(t, dir)[0]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first
 }
 
 func readFile(t testing.TB, path string) []byte {
@@ -142,48 +92,3 @@ func writeFile(t testing.TB, path string, content []byte) {
 		t.Fatal(err)
 	}
 }
-
-// contentOf returns what every file below the log's directory holds.
-func contentOf(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	content := map[string]string{}
-	err := filepath.WalkDir(filepath.Join(dir, "log"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content[path] = string(readFile(t, path))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
-// wantUnchanged fails if the log's files are not what they were.
-func wantUnchanged(t testing.TB, dir string, before map[string]string) {
-	t.Helper()
-	if !maps.Equal(before, contentOf(t, dir)) {
-		t.Fatal("the log's files were changed")
-	}
-}
-
-// logBuffer is a logger's text, which several goroutines may write.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func (b *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }

@@ -7,25 +7,30 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/aitbc/exchange/persistence/format"
 )
 
-// Completion is told what became of a record. Committed is called once, in the
+// Position says where a record stands in the log.
+type Position = format.Position
+
+// Completion learns the outcome of a record. Committed is called once, in the
 // order of the appends, on the committer's goroutine: it must not block. nil means
 // that the record is durable; an error, that it may or may not be.
 type Completion interface {
 	Committed(err error)
 }
 
-// Config is what a Journal needs. Only Log is required.
+// Config holds the parts and limits of a Journal. Only Log is required.
 type Config struct {
 	Log   Log // closed by the journal's Close
 	Shard uint16
-	// Snapshots is where snapshots are kept, after the log's claim: for a Local, the
-	// same Local. nil keeps none, and the log grows.
+	// Snapshots is where snapshots are kept, after the log's claim: a local.Log is its
+	// own. nil keeps none, and the log grows.
 	Snapshots SnapshotStore
 
-	// MaxQueuedRecords and MaxQueuedBytes bound what is reserved or waits to be
-	// durable, the batch that is being written included; beyond them Reserve refuses.
+	// MaxQueuedRecords and MaxQueuedBytes bound the records that are reserved or wait to
+	// be durable, the batch that is being written included; beyond them Reserve refuses.
 	// Defaults 65,536 and 64 MiB.
 	MaxQueuedRecords int
 	MaxQueuedBytes   int
@@ -33,13 +38,13 @@ type Config struct {
 	// is a batch of its own. Default 4 MiB.
 	MaxBatchBytes int
 
-	Logger *slog.Logger // told of the claim; default: discard
+	Logger *slog.Logger // default: discard
 }
 
 // MaxRecord is the largest record in bytes.
 const MaxRecord = 1 << 20
 
-// setDefaults fills in what is zero and refuses what makes no sense.
+// setDefaults fills in the defaults of zero fields and refuses values out of range.
 func (cfg *Config) setDefaults() error {
 	if cfg.Log == nil {
 		return errors.New("a journal needs a log")
@@ -66,10 +71,10 @@ func (cfg *Config) setDefaults() error {
 	return nil
 }
 
-// Journal makes records durable in batches: what arrives while one batch is
-// written and synced is the next. There is no other delay, and one batch at a time
-// is on its way. After a failed write it is poisoned: what the disk holds is
-// unknown, so nothing is written, or acknowledged, ever again.
+// Journal makes records durable in batches: the records that arrive while one batch is
+// written and synced are the next. There is no other delay, and one batch at a time is
+// in flight. After a failed write it is poisoned: the content of the disk is unknown, so
+// nothing is written, or acknowledged, ever again. See the package's comment.
 type Journal struct {
 	cfg   Config
 	claim Claim // Next is the committer's, once started
@@ -78,14 +83,14 @@ type Journal struct {
 	wakeup        sync.Cond // on mu: there is work, or the journal is closing
 	queue         []*batch  // guarded by mu; the last is being filled, the first is next
 	free          []*batch  // guarded by mu
-	writing       bool      // guarded by mu: a batch is on its way, or its completions are
+	writing       bool      // guarded by mu: a batch is in flight, or its completions are
 	idle          bool      // guarded by mu: the committer sleeps
 	started       bool      // guarded by mu
 	closing       bool      // guarded by mu
-	queuedRecords int       // guarded by mu: reserved, or appended and not yet settled
+	queuedRecords int       // guarded by mu: reserved, or appended and not yet completed
 	queuedBytes   int       // guarded by mu
-	stats         Stats     // guarded by mu; what it counts, not its gauges
-	settled       uint64    // guarded by mu: the completions of all frames before it have run
+	stats         Stats     // guarded by mu; the counters, not the gauges
+	completed     uint64    // guarded by mu: the completions of all frames before it have run
 
 	snapshotting sync.Mutex // one snapshot at a time; also held while the log is closed
 
@@ -94,7 +99,7 @@ type Journal struct {
 	finished chan struct{} // closed when the committer has ended
 }
 
-// Open claims the shard. What comes next is Replay, then Start. After an error the
+// Open claims the shard. Next come LoadSnapshot, Replay, then Start. After an error the
 // log is still the caller's to close.
 func Open(cfg Config) (*Journal, error) {
 	if err := cfg.setDefaults(); err != nil {
@@ -111,12 +116,12 @@ func Open(cfg Config) (*Journal, error) {
 }
 
 // Replay calls fn with every record from frame number from on, in order, before
-// Start. It checks what the log hands it, whichever log that is. A record is valid
+// Start. It checks every frame of the log, whichever log that is. A record is valid
 // only during the call; an error of fn is returned as it is.
 func (j *Journal) Replay(from uint64, fn func(p Position, record []byte) error) error {
 	next := max(from, 1)
 	err := j.cfg.Log.Replay(from, func(seq uint64, encoded []byte) error {
-		frame, err := DecodeFrame(encoded)
+		frame, err := format.DecodeFrame(encoded)
 		if err != nil {
 			return fmt.Errorf("frame %d: %w", seq, err)
 		}
@@ -138,7 +143,7 @@ func (j *Journal) Replay(from uint64, fn func(p Position, record []byte) error) 
 }
 
 // Start writes the claim's first frame, which has no record: it counts the epoch,
-// proves that the disk can be written, and makes durable what was replayed. From
+// proves that the disk can be written, and makes the replayed records durable. From
 // then on records are taken.
 func (j *Journal) Start() error {
 	j.mu.Lock()
@@ -150,14 +155,14 @@ func (j *Journal) Start() error {
 	if started {
 		panic("persistence: a journal was started twice")
 	}
-	first := &batch{frame: beginFrame(nil)}
+	first := &batch{frame: format.BeginFrame(nil)}
 	if err := j.write(first); err != nil {
 		return err
 	}
 	j.cfg.Logger.Info("journal started", slog.Uint64("shard", uint64(j.claim.Shard)),
 		slog.Uint64("epoch", j.claim.Epoch), slog.Uint64("next", j.claim.Next))
 	j.mu.Lock()
-	j.started, j.settled = true, j.claim.Next
+	j.started, j.completed = true, j.claim.Next
 	j.mu.Unlock()
 	go j.commit()
 	return nil
@@ -171,7 +176,7 @@ func (j *Journal) Reserve(recordBytes int) error {
 	if recordBytes < 0 || recordBytes > MaxRecord {
 		return fmt.Errorf("%w: %d bytes, %d are the limit", ErrRecordTooLarge, recordBytes, MaxRecord)
 	}
-	size := recordSize(recordBytes)
+	size := format.RecordSize(recordBytes)
 	if size > j.cfg.MaxQueuedBytes {
 		return fmt.Errorf("%w: it takes %d bytes, the queue %d", ErrRecordTooLarge, size, j.cfg.MaxQueuedBytes)
 	}
@@ -193,9 +198,9 @@ func (j *Journal) Reserve(recordBytes int) error {
 
 // Append queues a copy of record, for which room was reserved, and never waits.
 // It may be called from any goroutine. c learns the outcome; on a journal that is
-// not started or is closed, c is told ErrClosed on the caller's goroutine.
+// not started or is closed, c is called with ErrClosed on the caller's goroutine.
 func (j *Journal) Append(record []byte, c Completion) {
-	size := recordSize(len(record))
+	size := format.RecordSize(len(record))
 	j.mu.Lock()
 	if !j.accepting() {
 		j.release(1, size)
@@ -209,16 +214,16 @@ func (j *Journal) Append(record []byte, c Completion) {
 		panic(fmt.Sprintf("persistence: append of %d bytes without a reservation: %d bytes are reserved for %d records", size, bytes, records))
 	}
 	b := j.filling(size)
-	b.frame = appendRecord(b.frame, record)
+	b.frame = format.AppendRecord(b.frame, record)
 	b.records++
 	b.completions = append(b.completions, c)
 	j.wake()
 	j.mu.Unlock()
 }
 
-// Barrier has c told when everything appended before is durable: at once, on the
-// caller's goroutine, if nothing is under way or the journal takes nothing. A
-// barrier needs no reservation: how many wait is limited by who waits for them.
+// Barrier has c called when everything appended before is durable: at once, on the
+// caller's goroutine, if nothing is under way or the journal takes nothing. A barrier
+// needs no reservation: callers that each wait for theirs limit how many there are.
 func (j *Journal) Barrier(c Completion) {
 	j.mu.Lock()
 	if !j.accepting() {
@@ -250,7 +255,7 @@ func (j *Journal) Err() error {
 	}
 }
 
-// Close refuses what comes later, makes everything appended durable, tells its
+// Close refuses later records, makes everything appended durable, calls its
 // completions, and closes the log. It returns why the journal is poisoned, if it
 // is; the second call returns ErrClosed. It must not be called by a completion.
 func (j *Journal) Close() error {

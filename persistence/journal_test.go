@@ -1,4 +1,4 @@
-package persistence
+package persistence_test
 
 import (
 	"errors"
@@ -9,78 +9,37 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
+	"github.com/aitbc/exchange/persistence/local"
+	"github.com/aitbc/exchange/persistence/persistencetest"
 )
 
-// outcome is a completion that hands on what it is told.
-type outcome chan error
-
-func newOutcome() outcome { return make(outcome, 1) }
-
-func (o outcome) Committed(err error) { o <- err }
-
-// completionFunc is a function as a completion.
-type completionFunc func(error)
-
-func (f completionFunc) Committed(err error) { f(err) }
-
-// startJournal opens a journal, replays nothing, and starts it.
-func startJournal(t testing.TB, cfg Config) *Journal {
-	t.Helper()
-	j, err := Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := j.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return j
-}
-
 // gatedJournal returns a journal that is started, and whose appends wait at the gate.
-func gatedJournal(t testing.TB, cfg Config) (*Journal, *memoryLog) {
+func gatedJournal(t testing.TB, cfg persistence.Config) (*persistence.Journal, *memoryLog) {
 	t.Helper()
 	log := &memoryLog{store: &memoryStore{}}
 	cfg.Log = log
-	j := startJournal(t, cfg)
+	j := persistencetest.Start(t, cfg)
 	log.gate = newGate()
 	return j, log
-}
-
-func put(t testing.TB, j *Journal, record string, c Completion) {
-	t.Helper()
-	if err := j.Reserve(len(record)); err != nil {
-		t.Fatalf("reserve for %q: %v", record, err)
-	}
-	j.Append([]byte(record), c)
-}
-
-func recordsOf(t testing.TB, encoded []byte) []string {
-	t.Helper()
-	frame, err := DecodeFrame(encoded)
-	if err != nil {
-		t.Fatal(err)
-	}
-	records := []string{}
-	for _, record := range frame.Records() {
-		records = append(records, string(record))
-	}
-	return records
 }
 
 func TestJournalReplaysWhatItCommittedAtItsPosition(t *testing.T) {
 	dir := t.TempDir()
 	var want []string
-	var positions []Position
+	var positions []persistence.Position
 	for life := range 3 {
-		local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 100})
-		j, err := Open(Config{Log: local})
+		log := openLocal(t, local.Config{Dir: dir, SegmentBytes: 100})
+		j, err := persistence.Open(persistence.Config{Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 { // replaying twice gives the same
 			var got []string
-			var at []Position
-			err = j.Replay(0, func(p Position, record []byte) error {
+			var at []persistence.Position
+			err = j.Replay(0, func(p persistence.Position, record []byte) error {
 				got, at = append(got, string(record)), append(at, p)
 				return nil
 			})
@@ -93,13 +52,13 @@ func TestJournalReplaysWhatItCommittedAtItsPosition(t *testing.T) {
 		}
 		for i := range 10 {
 			record := fmt.Sprintf("life %d, record %d", life, i)
-			done := newOutcome()
-			put(t, j, record, done)
+			done := persistencetest.NewOutcome()
+			persistencetest.Put(t, j, record, done)
 			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
 			// Each life begins with a frame of no record.
-			want, positions = append(want, record), append(positions, Position{Frame: uint64(11*life + 2 + i)})
+			want, positions = append(want, record), append(positions, persistence.Position{Frame: uint64(11*life + 2 + i)})
 		}
 		stats := j.Stats()
 		if stats.Frames != 11 || stats.Records != 10 || stats.Epoch != uint64(life+1) || stats.Next != uint64(11*(life+1)+1) ||
@@ -110,13 +69,13 @@ func TestJournalReplaysWhatItCommittedAtItsPosition(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	local := openLocal(t, LocalConfig{Dir: dir})
-	j, err := Open(Config{Log: local})
+	log := openLocal(t, local.Config{Dir: dir})
+	j, err := persistence.Open(persistence.Config{Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var tail []string
-	if err := j.Replay(30, func(p Position, record []byte) error {
+	if err := j.Replay(30, func(p persistence.Position, record []byte) error {
 		tail = append(tail, string(record))
 		return nil
 	}); err != nil || !slices.Equal(tail, want[len(want)-4:]) {
@@ -125,17 +84,17 @@ func TestJournalReplaysWhatItCommittedAtItsPosition(t *testing.T) {
 }
 
 func TestEverythingThatComesDuringASyncIsOneFrame(t *testing.T) {
-	j, log := gatedJournal(t, Config{})
-	first := newOutcome()
-	put(t, j, "first", first)
-	if got := recordsOf(t, <-log.gate.arrived); !slices.Equal(got, []string{"first"}) {
+	j, log := gatedJournal(t, persistence.Config{})
+	first := persistencetest.NewOutcome()
+	persistencetest.Put(t, j, "first", first)
+	if got := persistencetest.Records(t, <-log.gate.arrived); !slices.Equal(got, []string{"first"}) {
 		t.Fatalf("frame of %q", got)
 	}
-	records := numbered(500)
-	done := make([]outcome, len(records))
+	records := persistencetest.Numbered(500)
+	done := make([]persistencetest.Outcome, len(records))
 	for i, record := range records {
-		done[i] = newOutcome()
-		put(t, j, record, done[i])
+		done[i] = persistencetest.NewOutcome()
+		persistencetest.Put(t, j, record, done[i])
 	}
 	select {
 	case <-done[0]:
@@ -146,7 +105,7 @@ func TestEverythingThatComesDuringASyncIsOneFrame(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Fatal(err)
 	}
-	if got := recordsOf(t, <-log.gate.arrived); !slices.Equal(got, records) {
+	if got := persistencetest.Records(t, <-log.gate.arrived); !slices.Equal(got, records) {
 		t.Fatalf("frame of %d records, want the %d that came meanwhile", len(got), len(records))
 	}
 	log.gate.outcome <- nil
@@ -165,18 +124,18 @@ func TestEverythingThatComesDuringASyncIsOneFrame(t *testing.T) {
 }
 
 func TestBatchEndsAtItsLimitAndALargerRecordIsOneOfItsOwn(t *testing.T) {
-	j, log := gatedJournal(t, Config{MaxBatchBytes: headerSize + 22})
+	j, log := gatedJournal(t, persistence.Config{MaxBatchBytes: format.FrameHeaderSize + 22})
 	done := make(chan error, 10)
-	c := completionFunc(func(err error) { done <- err })
-	put(t, j, "opens", c)
+	c := persistencetest.CompletionFunc(func(err error) { done <- err })
+	persistencetest.Put(t, j, "opens", c)
 	<-log.gate.arrived
 	big := strings.Repeat("b", 100)
 	for _, record := range []string{"tenletters", "tenletters", "x", big, "y", "z"} {
-		put(t, j, record, c)
+		persistencetest.Put(t, j, record, c)
 	}
 	for _, want := range [][]string{{"tenletters", "tenletters"}, {"x"}, {big}, {"y", "z"}} {
 		log.gate.outcome <- nil
-		if got := recordsOf(t, <-log.gate.arrived); !slices.Equal(got, want) {
+		if got := persistencetest.Records(t, <-log.gate.arrived); !slices.Equal(got, want) {
 			t.Errorf("frame of %q, want %q", got, want)
 		}
 	}
@@ -192,10 +151,10 @@ func TestBatchEndsAtItsLimitAndALargerRecordIsOneOfItsOwn(t *testing.T) {
 }
 
 func TestCompletionsAndBarriersComeInOrder(t *testing.T) {
-	j, log := gatedJournal(t, Config{MaxBatchBytes: 100})
+	j, log := gatedJournal(t, persistence.Config{MaxBatchBytes: 100})
 	var told []int // written by the committer, read after the last
-	last := newOutcome()
-	tell := func(i int) completionFunc {
+	last := persistencetest.NewOutcome()
+	tell := func(i int) persistencetest.CompletionFunc {
 		return func(err error) {
 			if err != nil {
 				t.Errorf("completion %d: %v", i, err)
@@ -208,7 +167,7 @@ func TestCompletionsAndBarriersComeInOrder(t *testing.T) {
 		if i%3 == 2 {
 			j.Barrier(tell(i))
 		} else {
-			put(t, j, "record", tell(i))
+			persistencetest.Put(t, j, "record", tell(i))
 		}
 		want = append(want, i)
 		if i == 0 {
@@ -242,15 +201,15 @@ func TestCompletionsAndBarriersComeInOrder(t *testing.T) {
 }
 
 func TestBarrierIsInlineWhenNothingIsPending(t *testing.T) {
-	j := startJournal(t, Config{Log: &memoryLog{store: &memoryStore{}}})
+	j := persistencetest.Start(t, persistence.Config{Log: &memoryLog{store: &memoryStore{}}})
 	told := false
-	j.Barrier(completionFunc(func(err error) { told = err == nil }))
+	j.Barrier(persistencetest.CompletionFunc(func(err error) { told = err == nil }))
 	if !told {
 		t.Error("not told at once")
 	}
 	frames := j.Stats().Frames
-	done := newOutcome()
-	put(t, j, "x", completionFunc(func(error) { j.Barrier(done) })) // from a completion
+	done := persistencetest.NewOutcome()
+	persistencetest.Put(t, j, "x", persistencetest.CompletionFunc(func(error) { j.Barrier(done) })) // from a completion
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -263,9 +222,9 @@ func TestBarrierIsInlineWhenNothingIsPending(t *testing.T) {
 }
 
 func TestBarrierBehindABatchThatIsOnItsWayWritesNothing(t *testing.T) {
-	j, log := gatedJournal(t, Config{})
-	record, barrier := newOutcome(), newOutcome()
-	put(t, j, "x", record)
+	j, log := gatedJournal(t, persistence.Config{})
+	record, barrier := persistencetest.NewOutcome(), persistencetest.NewOutcome()
+	persistencetest.Put(t, j, "x", record)
 	<-log.gate.arrived
 	j.Barrier(barrier)
 	select {
@@ -283,22 +242,22 @@ func TestBarrierBehindABatchThatIsOnItsWayWritesNothing(t *testing.T) {
 }
 
 func TestFullQueueRefusesUntilThereIsRoom(t *testing.T) {
-	for name, cfg := range map[string]Config{
+	for name, cfg := range map[string]persistence.Config{
 		"of records": {MaxQueuedRecords: 3},
 		"of bytes":   {MaxQueuedBytes: 3 * 6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j, log := gatedJournal(t, cfg)
 			done := make(chan error, 10)
-			c := completionFunc(func(err error) { done <- err })
-			put(t, j, "12345", c)
+			c := persistencetest.CompletionFunc(func(err error) { done <- err })
+			persistencetest.Put(t, j, "12345", c)
 			<-log.gate.arrived
-			put(t, j, "12345", c)
+			persistencetest.Put(t, j, "12345", c)
 			if err := j.Reserve(5); err != nil { // booked, and not yet used
 				t.Fatal(err)
 			}
 			for range 2 {
-				if err := j.Reserve(5); !errors.Is(err, ErrQueueFull) {
+				if err := j.Reserve(5); !errors.Is(err, persistence.ErrQueueFull) {
 					t.Fatalf("reserve: %v, want ErrQueueFull", err)
 				}
 			}
@@ -310,8 +269,8 @@ func TestFullQueueRefusesUntilThereIsRoom(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
-			put(t, j, "again", c) // room for one
-			if err := j.Reserve(5); !errors.Is(err, ErrQueueFull) {
+			persistencetest.Put(t, j, "again", c) // room for one
+			if err := j.Reserve(5); !errors.Is(err, persistence.ErrQueueFull) {
 				t.Errorf("reserve: %v, want ErrQueueFull", err)
 			}
 			for told := 1; told < 4; { // in one more frame or two
@@ -332,19 +291,19 @@ func TestFullQueueRefusesUntilThereIsRoom(t *testing.T) {
 }
 
 func TestRecordThatIsTooLargeIsRefused(t *testing.T) {
-	j := startJournal(t, Config{Log: &memoryLog{store: &memoryStore{}}, MaxQueuedBytes: 2 << 20})
-	for _, length := range []int{-1, MaxRecord + 1} {
-		if err := j.Reserve(length); !errors.Is(err, ErrRecordTooLarge) {
+	j := persistencetest.Start(t, persistence.Config{Log: &memoryLog{store: &memoryStore{}}, MaxQueuedBytes: 2 << 20})
+	for _, length := range []int{-1, persistence.MaxRecord + 1} {
+		if err := j.Reserve(length); !errors.Is(err, persistence.ErrRecordTooLarge) {
 			t.Errorf("%d bytes: %v, want ErrRecordTooLarge", length, err)
 		}
 	}
-	done := newOutcome()
-	put(t, j, strings.Repeat("x", MaxRecord), done)
+	done := persistencetest.NewOutcome()
+	persistencetest.Put(t, j, strings.Repeat("x", persistence.MaxRecord), done)
 	if err := errors.Join(<-done, j.Close()); err != nil {
 		t.Error(err)
 	}
-	j = startJournal(t, Config{Log: &memoryLog{store: &memoryStore{}}, MaxQueuedBytes: 10})
-	if err := j.Reserve(10); !errors.Is(err, ErrRecordTooLarge) {
+	j = persistencetest.Start(t, persistence.Config{Log: &memoryLog{store: &memoryStore{}}, MaxQueuedBytes: 10})
+	if err := j.Reserve(10); !errors.Is(err, persistence.ErrRecordTooLarge) {
 		t.Errorf("a record larger than the queue: %v, want ErrRecordTooLarge", err)
 	}
 	if err := j.Close(); err != nil {
@@ -353,7 +312,7 @@ func TestRecordThatIsTooLargeIsRefused(t *testing.T) {
 }
 
 func TestAppendThatWasNotReservedPanics(t *testing.T) {
-	j := startJournal(t, Config{Log: &memoryLog{store: &memoryStore{}}})
+	j := persistencetest.Start(t, persistence.Config{Log: &memoryLog{store: &memoryStore{}}})
 	defer func() {
 		if s := fmt.Sprint(recover()); !strings.Contains(s, "without a reservation") {
 			t.Errorf("recovered %q", s)
@@ -362,105 +321,16 @@ func TestAppendThatWasNotReservedPanics(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	j.Append([]byte("x"), newOutcome())
-}
-
-// TestFailureIsToldToAllInOrderAndForEver runs on real files with a fault.
-func TestFailureIsToldToAllInOrderAndForEver(t *testing.T) {
-	fault := errors.New("input/output error")
-	for _, c := range []struct {
-		name   string
-		inject func(*faultyFiles)
-		want   error
-	}{
-		{"a write", func(f *faultyFiles) { f.log.failWrite = fault }, fault},
-		{"a short write", func(f *faultyFiles) { f.log.shortWrite = 20 }, io.ErrShortWrite},
-		{"a sync, once", func(f *faultyFiles) { f.log.failSync = fault }, fault},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			files := &faultyFiles{}
-			local := openLocal(t, LocalConfig{Dir: dir, files: files})
-			j := startJournal(t, Config{Log: local})
-			good := newOutcome()
-			put(t, j, "acknowledged", good)
-			if err := <-good; err != nil {
-				t.Fatal(err)
-			}
-			// The first record's completion holds the committer, so that the fault is in
-			// place and several batches' worth waits.
-			held, injected := newOutcome(), make(chan struct{})
-			put(t, j, "holds", completionFunc(func(err error) {
-				held <- err
-				<-injected
-			}))
-			if err := <-held; err != nil {
-				t.Fatal(err)
-			}
-			var told []int
-			all := newOutcome()
-			tell := func(i int) completionFunc {
-				return func(err error) {
-					if !errors.Is(err, ErrPoisoned) || !errors.Is(err, c.want) {
-						t.Errorf("completion %d: %v, want ErrPoisoned for %v", i, err, c.want)
-					}
-					if told = append(told, i); i == 30 {
-						all <- nil
-					}
-				}
-			}
-			// A reservation from before the failure is honoured with its outcome.
-			if err := j.Reserve(4); err != nil {
-				t.Fatal(err)
-			}
-			for i := range 29 {
-				if i%5 == 4 {
-					j.Barrier(tell(i))
-				} else {
-					put(t, j, "lost", tell(i))
-				}
-			}
-			c.inject(files)
-			close(injected)
-			<-j.Failed()
-			j.Append([]byte("late"), tell(29))
-			j.Barrier(tell(30))
-			<-all
-			for i, n := range told {
-				if i != n {
-					t.Fatalf("told in order %v", told)
-				}
-			}
-			if err := j.Err(); !errors.Is(err, ErrPoisoned) || !errors.Is(err, c.want) {
-				t.Errorf("Err: %v", err)
-			}
-			if err := j.Reserve(1); !errors.Is(err, ErrPoisoned) || !errors.Is(err, c.want) {
-				t.Errorf("reserve: %v, want ErrPoisoned for %v", err, c.want)
-			}
-			if err := j.Close(); !errors.Is(err, c.want) {
-				t.Errorf("close: %v, want %v", err, c.want)
-			}
-			if files.log.after != 0 {
-				t.Errorf("%d operations on the log after the failure", files.log.after)
-			}
-			var there []string
-			if _, err := Scan(dir, 0, func(_ Position, record []byte) error {
-				there = append(there, string(record))
-				return nil
-			}); err != nil || len(there) < 2 || there[0] != "acknowledged" || there[1] != "holds" {
-				t.Errorf("the log has %q, %v", there, err)
-			}
-		})
-	}
+	j.Append([]byte("x"), persistencetest.NewOutcome())
 }
 
 func TestCloseCommitsEverythingThatWasAppended(t *testing.T) {
-	j, log := gatedJournal(t, Config{MaxBatchBytes: 200})
-	records := numbered(100)
+	j, log := gatedJournal(t, persistence.Config{MaxBatchBytes: 200})
+	records := persistencetest.Numbered(100)
 	done := make(chan error, len(records))
-	c := completionFunc(func(err error) { done <- err })
+	c := persistencetest.CompletionFunc(func(err error) { done <- err })
 	for _, record := range records {
-		put(t, j, record, c)
+		persistencetest.Put(t, j, record, c)
 	}
 	if err := j.Reserve(1); err != nil { // never used: it does not hold Close up
 		t.Fatal(err)
@@ -468,7 +338,7 @@ func TestCloseCommitsEverythingThatWasAppended(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- j.Close() }()
 	for committed := 0; committed < len(records); {
-		committed += len(recordsOf(t, <-log.gate.arrived))
+		committed += len(persistencetest.Records(t, <-log.gate.arrived))
 		log.gate.outcome <- nil
 	}
 	if err := <-closed; err != nil {
@@ -484,7 +354,7 @@ func TestCloseCommitsEverythingThatWasAppended(t *testing.T) {
 	}
 	var got []string
 	for _, frame := range log.store.frames {
-		got = append(got, recordsOf(t, frame)...)
+		got = append(got, persistencetest.Records(t, frame)...)
 	}
 	if !slices.Equal(got, records) {
 		t.Errorf("committed %q", got)
@@ -495,18 +365,18 @@ func TestCloseCommitsEverythingThatWasAppended(t *testing.T) {
 }
 
 func TestJournalThatIsNotOpenTakesNothing(t *testing.T) {
-	j, err := Open(Config{Log: &memoryLog{store: &memoryStore{}}})
+	j, err := persistence.Open(persistence.Config{Log: &memoryLog{store: &memoryStore{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	refused := func(when string) {
 		t.Helper()
-		if err := j.Reserve(1); !errors.Is(err, ErrClosed) {
+		if err := j.Reserve(1); !errors.Is(err, persistence.ErrClosed) {
 			t.Errorf("%s, reserve: %v, want ErrClosed", when, err)
 		}
-		done := newOutcome()
+		done := persistencetest.NewOutcome()
 		j.Barrier(done)
-		if err := <-done; !errors.Is(err, ErrClosed) {
+		if err := <-done; !errors.Is(err, persistence.ErrClosed) {
 			t.Errorf("%s, barrier: %v, want ErrClosed", when, err)
 		}
 	}
@@ -521,22 +391,22 @@ func TestJournalThatIsNotOpenTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("after Close")
-	done := newOutcome()
+	done := persistencetest.NewOutcome()
 	j.Append([]byte("x"), done) // reserved before Close
-	if err := <-done; !errors.Is(err, ErrClosed) {
+	if err := <-done; !errors.Is(err, persistence.ErrClosed) {
 		t.Errorf("append after Close: %v, want ErrClosed", err)
 	}
-	if err := j.Close(); !errors.Is(err, ErrClosed) {
+	if err := j.Close(); !errors.Is(err, persistence.ErrClosed) {
 		t.Errorf("second close: %v, want ErrClosed", err)
 	}
-	if err := j.Start(); !errors.Is(err, ErrClosed) {
+	if err := j.Start(); !errors.Is(err, persistence.ErrClosed) {
 		t.Errorf("start after close: %v, want ErrClosed", err)
 	}
 }
 
 func TestJournalThatWasNeverStartedCloses(t *testing.T) {
 	log := &memoryLog{store: &memoryStore{}}
-	j, err := Open(Config{Log: log})
+	j, err := persistence.Open(persistence.Config{Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -547,14 +417,14 @@ func TestJournalThatWasNeverStartedCloses(t *testing.T) {
 
 func TestStartFailsIfTheDiskCannotBeWritten(t *testing.T) {
 	log := &memoryLog{store: &memoryStore{}, failed: io.ErrShortWrite}
-	j, err := Open(Config{Log: log})
+	j, err := persistence.Open(persistence.Config{Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Start(); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("start: %v, want %v", err, io.ErrShortWrite)
 	}
-	if err := j.Reserve(1); !errors.Is(err, ErrClosed) {
+	if err := j.Reserve(1); !errors.Is(err, persistence.ErrClosed) {
 		t.Errorf("reserve: %v, want ErrClosed", err)
 	}
 	if err := j.Close(); err != nil {
@@ -564,17 +434,17 @@ func TestStartFailsIfTheDiskCannotBeWritten(t *testing.T) {
 
 func TestConfigThatMakesNoSenseIsRefused(t *testing.T) {
 	log := &memoryLog{store: &memoryStore{}}
-	for want, cfg := range map[string]Config{
+	for want, cfg := range map[string]persistence.Config{
 		"needs a log":            {},
 		"MaxQueuedRecords is -1": {Log: log, MaxQueuedRecords: -1},
 		"MaxQueuedBytes is -5":   {Log: log, MaxQueuedBytes: -5},
 		"MaxBatchBytes is":       {Log: log, MaxBatchBytes: 1 << 40},
 	} {
-		if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := persistence.Open(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one about %q", err, want)
 		}
 	}
-	if _, err := OpenLocal(LocalConfig{Dir: t.TempDir(), SegmentBytes: -1}); err == nil {
+	if _, err := local.Open(local.Config{Dir: t.TempDir(), SegmentBytes: -1}); err == nil {
 		t.Error("a negative segment size was accepted")
 	}
 }
@@ -586,7 +456,9 @@ type wrongLog struct {
 	next   uint64
 }
 
-func (l *wrongLog) Claim(uint16) (Claim, error) { return Claim{Epoch: 2, Next: l.next}, nil }
+func (l *wrongLog) Claim(uint16) (persistence.Claim, error) {
+	return persistence.Claim{Epoch: 2, Next: l.next}, nil
+}
 
 func (l *wrongLog) Replay(_ uint64, fn func(uint64, []byte) error) error {
 	for i, frame := range l.frames {
@@ -602,17 +474,17 @@ func TestReplayTrustsNoLog(t *testing.T) {
 		log  *wrongLog
 		want error
 	}{
-		"a broken frame":    {&wrongLog{frames: [][]byte{encode(0, 1, 1, "x")[1:]}, next: 2}, ErrFrame},
-		"a wrong number":    {&wrongLog{frames: [][]byte{encode(0, 1, 2, "x")}, next: 2}, ErrSequence},
-		"a wrong shard":     {&wrongLog{frames: [][]byte{encode(1, 1, 1, "x")}, next: 2}, ErrSequence},
-		"an end too early":  {&wrongLog{frames: [][]byte{encode(0, 1, 1, "x")}, next: 3}, ErrSequence},
-		"an end that isn't": {&wrongLog{frames: [][]byte{encode(0, 1, 1, "x"), encode(0, 1, 2, "x")}, next: 2}, ErrSequence},
+		"a broken frame":    {&wrongLog{frames: [][]byte{persistencetest.Frame(0, 1, 1, "x")[1:]}, next: 2}, format.ErrFrame},
+		"a wrong number":    {&wrongLog{frames: [][]byte{persistencetest.Frame(0, 1, 2, "x")}, next: 2}, persistence.ErrSequence},
+		"a wrong shard":     {&wrongLog{frames: [][]byte{persistencetest.Frame(1, 1, 1, "x")}, next: 2}, persistence.ErrSequence},
+		"an end too early":  {&wrongLog{frames: [][]byte{persistencetest.Frame(0, 1, 1, "x")}, next: 3}, persistence.ErrSequence},
+		"an end that isn't": {&wrongLog{frames: [][]byte{persistencetest.Frame(0, 1, 1, "x"), persistencetest.Frame(0, 1, 2, "x")}, next: 2}, persistence.ErrSequence},
 	} {
-		j, err := Open(Config{Log: c.log})
+		j, err := persistence.Open(persistence.Config{Log: c.log})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := j.Replay(0, func(Position, []byte) error { return nil }); !errors.Is(err, c.want) {
+		if err := j.Replay(0, func(persistence.Position, []byte) error { return nil }); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -621,17 +493,17 @@ func TestReplayTrustsNoLog(t *testing.T) {
 func TestManyAppendersLoseNothingAndEachKeepsItsOrder(t *testing.T) {
 	const appenders, each = 16, 200
 	dir := t.TempDir()
-	local := openLocal(t, LocalConfig{Dir: dir, SegmentBytes: 4096})
-	j := startJournal(t, Config{Log: local, MaxQueuedRecords: 64, MaxBatchBytes: 1024})
+	log := openLocal(t, local.Config{Dir: dir, SegmentBytes: 4096})
+	j := persistencetest.Start(t, persistence.Config{Log: log, MaxQueuedRecords: 64, MaxBatchBytes: 1024})
 	var appending sync.WaitGroup
 	for a := range appenders {
 		appending.Go(func() {
 			for i := range each {
 				record := fmt.Sprintf("%d %d", a, i)
-				done := newOutcome()
+				done := persistencetest.NewOutcome()
 				for j.Reserve(len(record)) != nil {
 					// Full: wait until something has left.
-					wait := newOutcome()
+					wait := persistencetest.NewOutcome()
 					j.Barrier(wait)
 					<-wait
 				}
@@ -649,7 +521,7 @@ func TestManyAppendersLoseNothingAndEachKeepsItsOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := make([]int, appenders)
-	report, err := Scan(dir, 0, func(_ Position, record []byte) error {
+	report, err := local.Scan(dir, 0, func(_ persistence.Position, record []byte) error {
 		a, i, _ := strings.Cut(string(record), " ")
 		appender, err := strconv.Atoi(a)
 		if err != nil {

@@ -6,8 +6,8 @@ import (
 )
 
 // Log is the durable, ordered sequence of frames of one shard. One claimant at a
-// time owns it. Local is the implementation on this machine's disk; all of them
-// pass the same conformance tests.
+// time owns it. persistence/local has the implementation on this machine's disk; every
+// implementation passes persistencetest.TestLog.
 //
 // One goroutine at a time may call its methods, except that TruncateFront may run
 // beside Append.
@@ -25,13 +25,13 @@ type Log interface {
 	// Append stores the encoded frame as number seq. When it returns nil the frame
 	// is durable. ErrFenced says that the frame's shard and epoch are not those of
 	// the current claim, ErrSequence that seq is not the next: both leave the log as
-	// it was. After any other error what the log holds is unknown, and every later
+	// it was. After any other error the content of the log is unknown, and every later
 	// Append is refused with the same error.
 	Append(seq uint64, frame []byte) error
-	// TruncateFront gives up frames before seq, which a snapshot has made
-	// unnecessary. It may keep more than it must.
+	// TruncateFront removes frames before seq, which a snapshot has made unnecessary.
+	// It may keep more than it must.
 	TruncateFront(seq uint64) error
-	// Close gives the shard up. Frames that were appended stay. The Log is of no use
+	// Close releases the shard. Frames that were appended stay. The Log is of no use
 	// afterwards.
 	Close() error
 }
@@ -54,8 +54,8 @@ var (
 	ErrRecordTooLarge = errors.New("record too large")
 )
 
-// DamageError says where the log is not what was written. Nothing was changed:
-// what to do about it is for a person to decide.
+// DamageError says where the log differs from the bytes that were written. Nothing was
+// changed: a person decides about it.
 type DamageError struct {
 	File   string // path of the segment, or of the directory where a segment is missing
 	Offset int64  // bytes from the file's start
@@ -65,18 +65,4 @@ type DamageError struct {
 
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("the log is damaged: %s, offset %d, entry %d: %s", e.File, e.Offset, e.Entry, e.Reason)
-}
-
-// LockedError says that another process uses the data directory.
-type LockedError struct {
-	Dir string
-	PID int // 0 if unknown
-}
-
-func (e *LockedError) Error() string {
-	holder := "another process"
-	if e.PID != 0 {
-		holder = fmt.Sprintf("process %d", e.PID)
-	}
-	return fmt.Sprintf("the data directory %s is in use by %s", e.Dir, holder)
 }

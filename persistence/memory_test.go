@@ -1,4 +1,4 @@
-package persistence
+package persistence_test
 
 import (
 	"bytes"
@@ -7,6 +7,11 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"testing"
+
+	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/format"
+	"github.com/aitbc/exchange/persistence/persistencetest"
 )
 
 // memoryStore outlives the logs that are opened on it.
@@ -19,7 +24,7 @@ type memoryLog struct {
 	gate  *gate
 
 	mu       sync.Mutex // guards all below, and store
-	claim    Claim
+	claim    persistence.Claim
 	claimed  bool
 	appended bool
 	closed   bool
@@ -34,18 +39,18 @@ type gate struct {
 
 func newGate() *gate { return &gate{arrived: make(chan []byte), outcome: make(chan error)} }
 
-func (l *memoryLog) Claim(shard uint16) (Claim, error) {
+func (l *memoryLog) Claim(shard uint16) (persistence.Claim, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	epoch, next := l.claim.Epoch, uint64(len(l.store.frames))+1
 	if next > 1 {
-		frame, err := DecodeFrame(l.store.frames[next-2])
+		frame, err := format.DecodeFrame(l.store.frames[next-2])
 		if err != nil {
-			return Claim{}, err
+			return persistence.Claim{}, err
 		}
 		epoch = max(epoch, frame.Epoch)
 	}
-	l.claim = Claim{Shard: shard, Epoch: epoch + 1, First: 1, Next: next}
+	l.claim = persistence.Claim{Shard: shard, Epoch: epoch + 1, First: 1, Next: next}
 	l.claimed, l.appended = true, false
 	return l.claim, nil
 }
@@ -57,7 +62,7 @@ func (l *memoryLog) Replay(from uint64, fn func(uint64, []byte) error) error {
 		return errors.New("no replay now")
 	}
 	if from > l.claim.Next {
-		return &DamageError{File: "memory", Entry: l.claim.Next, Reason: "the log ends here"}
+		return &persistence.DamageError{File: "memory", Entry: l.claim.Next, Reason: "the log ends here"}
 	}
 	for i, frame := range l.store.frames {
 		if seq := uint64(i) + 1; seq >= from {
@@ -72,20 +77,20 @@ func (l *memoryLog) Replay(from uint64, fn func(uint64, []byte) error) error {
 func (l *memoryLog) Append(seq uint64, frame []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	header, err := decodeHeader(frame)
+	header, err := format.DecodeHeader(frame)
 	switch {
 	case !l.claimed:
-		return errNotClaimed
+		return errors.New("not claimed")
 	case l.closed:
-		return ErrClosed
+		return persistence.ErrClosed
 	case l.failed != nil:
 		return l.failed
 	case err != nil:
 		return err
 	case header.Shard != l.claim.Shard || header.Epoch != l.claim.Epoch:
-		return ErrFenced
+		return persistence.ErrFenced
 	case seq != l.claim.Next || header.Seq != seq:
-		return ErrSequence
+		return persistence.ErrSequence
 	}
 	l.appended = true
 	kept := append([]byte(nil), frame...)
@@ -107,7 +112,7 @@ func (l *memoryLog) TruncateFront(uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return ErrClosed
+		return persistence.ErrClosed
 	}
 	return nil
 }
@@ -116,7 +121,7 @@ func (l *memoryLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return ErrClosed
+		return persistence.ErrClosed
 	}
 	l.closed = true
 	return nil
@@ -134,11 +139,11 @@ func (m *memorySnapshots) Snapshots() ([]uint64, error) {
 	return slices.Sorted(maps.Keys(m.kept)), nil
 }
 
-func (m *memorySnapshots) CreateSnapshot(next uint64) (SnapshotWriter, error) {
+func (m *memorySnapshots) CreateSnapshot(next uint64) (persistence.SnapshotWriter, error) {
 	return &bufferSnapshot{store: m, next: next}, nil
 }
 
-func (m *memorySnapshots) OpenSnapshot(next uint64) (SnapshotReader, error) {
+func (m *memorySnapshots) OpenSnapshot(next uint64) (persistence.SnapshotReader, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	content, ok := m.kept[next]
@@ -158,8 +163,7 @@ func (m *memorySnapshots) RemoveSnapshot(next uint64) error {
 	return nil
 }
 
-// bufferSnapshot is a snapshot in memory that is written, and then read itself or
-// put into a store.
+// bufferSnapshot is a snapshot in memory that is written, and then put into a store.
 type bufferSnapshot struct {
 	bytes.Buffer
 	store *memorySnapshots
@@ -178,11 +182,21 @@ func (b *bufferSnapshot) Commit() error {
 
 func (b *bufferSnapshot) Abort() error { return nil }
 
-func (b *bufferSnapshot) OpenSnapshot(uint64) (SnapshotReader, error) {
-	return memorySnapshot{bytes.NewReader(b.Bytes())}, nil
-}
-
 type memorySnapshot struct{ *bytes.Reader }
 
 func (memorySnapshot) Close() error { return nil }
 func (memorySnapshot) Name() string { return "memory" }
+
+func TestMemoryLogIsALog(t *testing.T) {
+	persistencetest.TestLog(t, func(t *testing.T) func() persistence.Log {
+		store := &memoryStore{}
+		return func() persistence.Log { return &memoryLog{store: store} }
+	})
+}
+
+func TestMemorySnapshotsAreASnapshotStore(t *testing.T) {
+	persistencetest.TestSnapshotStore(t, func(t *testing.T) func() (persistence.SnapshotStore, func()) {
+		store := &memorySnapshots{}
+		return func() (persistence.SnapshotStore, func()) { return store, func() {} }
+	})
+}

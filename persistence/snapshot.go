@@ -2,26 +2,43 @@ package persistence
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"time"
+
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // ErrSnapshotRunning says that a snapshot is being taken: one at a time is.
 var ErrSnapshotRunning = errors.New("a snapshot is being taken already")
 
+// MaxSnapshotEntry is the largest entry of a snapshot in bytes.
+const MaxSnapshotEntry = 1 << 30
+
+// blockTarget is the length in bytes at which a block of several entries ends.
+const blockTarget = 1 << 20
+
+// SnapshotInfo describes a snapshot.
+type SnapshotInfo struct {
+	Shard   uint16
+	Epoch   uint64 // of the owner that wrote it
+	Next    uint64 // number of the first frame to replay after it: all before are in it
+	End     uint64 // no frame from this one on is in it; those in between are in some entries
+	Entries uint64
+	Bytes   int64 // on disk
+}
+
 var errNoSnapshots = errors.New("this journal keeps no snapshots")
 
-// Snapshot writes a snapshot while the journal goes on, then gives up the older
-// snapshots and frames that the newest two make unnecessary. fill is called once
-// and adds every entry; add copies it. What fill adds must hold every record whose
-// completion had run before fill was called, and none that is not durable.
+// Snapshot writes a snapshot while the journal goes on, then removes the older snapshots
+// and frames that the newest two make unnecessary. fill is called once and adds every
+// entry; add copies it. The entries must hold every record whose completion had run
+// before fill was called, and none that is not durable.
 //
 // A snapshot that fails, or that ctx ends, leaves nothing behind, and the journal
-// as it was. That it was written, but something old could not be given up, is an
+// as it was. That it was written, but something old could not be removed, is an
 // error beside the info. Any goroutine may call it but a completion.
 func (j *Journal) Snapshot(ctx context.Context, fill func(add func(entry []byte) error) error) (SnapshotInfo, error) {
 	if j.cfg.Snapshots == nil {
@@ -42,7 +59,7 @@ func (j *Journal) Snapshot(ctx context.Context, fill func(add func(entry []byte)
 	}
 	j.cfg.Logger.Info("snapshot taken", slog.Uint64("next", info.Next), slog.Uint64("entries", info.Entries),
 		slog.Int64("bytes", info.Bytes), slog.Duration("took", time.Since(start)))
-	return info, j.giveUp(ctx)
+	return info, j.removeObsolete(ctx)
 }
 
 // snapshotNext says from which frame on a snapshot that begins now does not hold
@@ -56,7 +73,7 @@ func (j *Journal) snapshotNext(ctx context.Context) (uint64, error) {
 	if !j.accepting() {
 		return 0, ErrClosed
 	}
-	return j.settled, nil
+	return j.completed, nil
 }
 
 func (j *Journal) writeSnapshot(ctx context.Context, next uint64, fill func(add func(entry []byte) error) error) (info SnapshotInfo, err error) {
@@ -69,8 +86,8 @@ func (j *Journal) writeSnapshot(ctx context.Context, next uint64, fill func(add 
 			err = errors.Join(err, out.Abort())
 		}
 	}()
-	e := snapshotEncoder{out: out, info: SnapshotInfo{Shard: j.claim.Shard, Epoch: j.claim.Epoch, Next: next}, block: beginBlock(nil)}
-	e.goOn = func() error {
+	e := snapshotEncoder{out: out, info: SnapshotInfo{Shard: j.claim.Shard, Epoch: j.claim.Epoch, Next: next}, block: format.BeginBlock(nil)}
+	e.proceed = func() error {
 		_, err := j.snapshotNext(ctx)
 		return err
 	}
@@ -84,10 +101,10 @@ func (j *Journal) writeSnapshot(ctx context.Context, next uint64, fill func(add 
 	return e.info, out.Commit()
 }
 
-// giveUp removes the snapshots and frames that the newest two snapshots make
+// removeObsolete removes the snapshots and frames that the newest two snapshots make
 // unnecessary. Both are read again first, every byte: as long as there are no two
 // that are valid, everything stays.
-func (j *Journal) giveUp(ctx context.Context) error {
+func (j *Journal) removeObsolete(ctx context.Context) error {
 	names, err := j.cfg.Snapshots.Snapshots()
 	if err != nil {
 		return err
@@ -102,13 +119,13 @@ func (j *Journal) giveUp(ctx context.Context) error {
 			old = append(old, names[i])
 			continue
 		}
-		snapshot, err := openSnapshotGently(j.cfg.Snapshots, j.claim.Shard, names[i], 1, restAfter(300*time.Microsecond, time.Millisecond))
+		snapshot, err := openSnapshotThrottled(j.cfg.Snapshots, j.claim.Shard, names[i], 1, throttle(300*time.Microsecond, time.Millisecond))
 		if err != nil {
 			j.cfg.Logger.Error("a snapshot can't be read", slog.String("error", err.Error()))
 			old = append(old, names[i])
 			continue
 		}
-		if err := snapshot.close(); err != nil {
+		if err := snapshot.Close(); err != nil {
 			return err
 		}
 		valid = append(valid, names[i])
@@ -127,9 +144,9 @@ func (j *Journal) giveUp(ctx context.Context) error {
 	return nil
 }
 
-// restAfter returns a function that rests when there was so much work since it
-// did so last.
-func restAfter(work, rest time.Duration) func() {
+// throttle returns a function that sleeps for rest when it is called and the time since
+// its last sleep is longer than work.
+func throttle(work, rest time.Duration) func() {
 	begun := time.Now()
 	return func() {
 		if time.Since(begun) > work {
@@ -141,25 +158,25 @@ func restAfter(work, rest time.Duration) func() {
 
 // snapshotEncoder makes blocks of entries.
 type snapshotEncoder struct {
-	out   SnapshotWriter
-	info  SnapshotInfo
-	goOn  func() error // returns why it must not
-	block []byte
-	count uint32
-	n     uint64 // blocks written
-	crcs  uint32
+	out     SnapshotWriter
+	info    SnapshotInfo
+	proceed func() error // nil, or the reason to end
+	block   []byte
+	count   uint32
+	n       uint64 // blocks written
+	crcs    uint32
 }
 
 func (e *snapshotEncoder) add(entry []byte) error {
 	if len(entry) > MaxSnapshotEntry {
 		return fmt.Errorf("an entry of %d bytes, %d are the limit", len(entry), MaxSnapshotEntry)
 	}
-	if e.count > 0 && len(e.block)+recordSize(len(entry)) > blockTarget {
+	if e.count > 0 && len(e.block)+format.RecordSize(len(entry)) > blockTarget {
 		if err := e.flush(); err != nil {
 			return err
 		}
 	}
-	e.block = append(binary.AppendUvarint(e.block, uint64(len(entry))), entry...)
+	e.block = format.AppendRecord(e.block, entry)
 	e.count++
 	e.info.Entries++
 	return nil
@@ -167,41 +184,41 @@ func (e *snapshotEncoder) add(entry []byte) error {
 
 // flush writes the block, and lets others have the processor.
 func (e *snapshotEncoder) flush() error {
-	if err := e.goOn(); err != nil {
+	if err := e.proceed(); err != nil {
 		return err
 	}
-	e.crcs = addCRC(e.crcs, e.seal(kindEntries))
+	e.crcs = format.AddCRC(e.crcs, e.seal(format.KindEntries))
 	if err := e.write(); err != nil {
 		return err
 	}
-	e.block, e.count = beginBlock(e.block), 0
+	e.block, e.count = format.BeginBlock(e.block), 0
 	if cap(e.block) > 4*blockTarget {
-		e.block = beginBlock(nil)
+		e.block = format.BeginBlock(nil)
 	}
 	runtime.Gosched()
 	return nil
 }
 
-// finish writes what is left and the footer.
+// finish writes the entries that are left and the footer.
 func (e *snapshotEncoder) finish(end uint64) error {
 	if e.count > 0 {
 		if err := e.flush(); err != nil {
 			return err
 		}
 	}
-	if err := e.goOn(); err != nil {
+	if err := e.proceed(); err != nil {
 		return err
 	}
 	e.info.End = end
-	e.block = appendFooter(e.block, footer{
-		end: end, epoch: e.info.Epoch, entries: e.info.Entries, bytes: uint64(e.info.Bytes), crcs: e.crcs,
+	e.block = format.AppendFooter(e.block, format.Footer{
+		End: end, Epoch: e.info.Epoch, Entries: e.info.Entries, Bytes: uint64(e.info.Bytes), CRCs: e.crcs,
 	})
-	e.seal(kindFooter)
+	e.seal(format.KindFooter)
 	return e.write()
 }
 
 func (e *snapshotEncoder) seal(kind byte) uint32 {
-	return sealBlock(e.block, blockHeader{kind: kind, shard: e.info.Shard, next: e.info.Next, number: e.n, count: e.count})
+	return format.SealBlock(e.block, format.BlockHeader{Kind: kind, Shard: e.info.Shard, Next: e.info.Next, Number: e.n, Count: e.count})
 }
 
 func (e *snapshotEncoder) write() error {

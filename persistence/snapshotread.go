@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
+
+	"github.com/aitbc/exchange/persistence/format"
 )
 
 // LoadSnapshot reads the newest valid snapshot, before Replay, which then begins
@@ -26,7 +27,7 @@ func (j *Journal) LoadSnapshot(workers int, fn func(worker int, entry []byte) er
 	if err != nil {
 		return SnapshotInfo{}, false, err
 	}
-	snapshot, err := newestValid(j.cfg.Snapshots, j.claim.Shard, names, workers, func(err error) {
+	snapshot, err := NewestSnapshot(j.cfg.Snapshots, j.claim.Shard, names, workers, func(err error) {
 		j.cfg.Logger.Error("a snapshot is not valid, the one before it is used, or the whole log", slog.String("error", err.Error()))
 	})
 	switch {
@@ -35,67 +36,37 @@ func (j *Journal) LoadSnapshot(workers int, fn func(worker int, entry []byte) er
 	case snapshot == nil:
 		return SnapshotInfo{}, false, nil
 	}
-	defer func() { err = errors.Join(err, snapshot.close()) }()
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	if snapshot.info.End > j.claim.Next {
 		return SnapshotInfo{}, false, &DamageError{File: snapshot.in.Name(), Entry: j.claim.Next,
 			Reason: fmt.Sprintf("the snapshot knows of frames up to %d, the log ends before this one", snapshot.info.End-1)}
 	}
-	return snapshot.info, true, snapshot.each(workers, fn)
+	return snapshot.info, true, snapshot.Each(workers, fn)
 }
 
-// ScanSnapshot reads the newest valid snapshot of a stopped service, or of a copy,
-// and changes nothing: fn gets every entry, valid during the call. found is false
-// if no snapshot is valid; invalid tells of those that are not.
-func ScanSnapshot(dir string, shard uint16, fn func(entry []byte) error) (info SnapshotInfo, found bool, invalid []error, err error) {
-	lock, err := lockDirForReading(dir)
-	if err != nil {
-		return SnapshotInfo{}, false, nil, err
-	}
-	defer lock.unlock()
-	store := snapshotFiles{dir: snapshotDir(dir, shard)}
-	names, err := store.Snapshots()
-	if err != nil {
-		return SnapshotInfo{}, false, nil, err
-	}
-	snapshot, _ := newestValid(store, shard, names, 1, func(err error) { invalid = append(invalid, err) })
-	if snapshot == nil {
-		return SnapshotInfo{}, false, invalid, nil
-	}
-	err = snapshot.each(1, func(_ int, entry []byte) error { return fn(entry) })
-	return snapshot.info, true, invalid, errors.Join(err, snapshot.close())
-}
-
-// readableSnapshots is the part of a SnapshotStore that reads.
-type readableSnapshots interface {
+// SnapshotOpener is the part of a SnapshotStore that opens.
+type SnapshotOpener interface {
 	OpenSnapshot(next uint64) (SnapshotReader, error)
 }
 
-// snapshotFiles are the snapshots in a directory that is not locked.
-type snapshotFiles struct{ dir string }
-
-func (s snapshotFiles) Snapshots() ([]uint64, error) { return listSnapshots(s.dir) }
-
-func (s snapshotFiles) OpenSnapshot(next uint64) (SnapshotReader, error) {
-	return openSnapshotFile(filepath.Join(s.dir, snapshotName(next)))
-}
-
-// newestValid returns the newest snapshot that is valid, nil if none is. It tells
-// what is wrong with each that is not, and returns all of that.
-func newestValid(store readableSnapshots, shard uint16, names []uint64, workers int, tell func(error)) (*openedSnapshot, error) {
+// NewestSnapshot returns the newest of the named snapshots that is valid, nil if none is.
+// names are sorted, oldest first. It calls invalid with the error of each that is not
+// valid, and returns all of them joined.
+func NewestSnapshot(store SnapshotOpener, shard uint16, names []uint64, workers int, invalid func(error)) (*Snapshot, error) {
 	var all error
 	for i := len(names) - 1; i >= 0; i-- {
-		snapshot, err := openSnapshot(store, shard, names[i], workers)
+		snapshot, err := OpenSnapshot(store, shard, names[i], workers)
 		if err == nil {
 			return snapshot, nil
 		}
-		tell(err)
+		invalid(err)
 		all = errors.Join(all, err)
 	}
 	return nil, all
 }
 
-// openedSnapshot is a snapshot every block of which has been checked.
-type openedSnapshot struct {
+// Snapshot is an open snapshot, every block of which has been checked.
+type Snapshot struct {
 	in     SnapshotReader
 	info   SnapshotInfo
 	blocks []blockPlace
@@ -103,26 +74,27 @@ type openedSnapshot struct {
 
 // blockPlace is where a block of entries stands.
 type blockPlace struct {
-	blockHeader
+	format.BlockHeader
 	offset int64
 }
 
-// openSnapshot opens a snapshot and checks all of it. Its error names it.
-func openSnapshot(store readableSnapshots, shard uint16, next uint64, workers int) (*openedSnapshot, error) {
-	return openSnapshotGently(store, shard, next, workers, func() {})
+// OpenSnapshot opens a snapshot, and checks all of it with as many workers. Its error
+// names the snapshot; the caller closes the one that it returns.
+func OpenSnapshot(store SnapshotOpener, shard uint16, next uint64, workers int) (*Snapshot, error) {
+	return openSnapshotThrottled(store, shard, next, workers, func() {})
 }
 
-// openSnapshotGently is openSnapshot that calls rest after each block, which may
-// take a while where others need the processor more.
-func openSnapshotGently(store readableSnapshots, shard uint16, next uint64, workers int, rest func()) (*openedSnapshot, error) {
+// openSnapshotThrottled is OpenSnapshot that calls rest after each block, which may sleep
+// where others need the processor more.
+func openSnapshotThrottled(store SnapshotOpener, shard uint16, next uint64, workers int, rest func()) (*Snapshot, error) {
 	in, err := store.OpenSnapshot(next)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %d: %w", next, err)
 	}
-	s := &openedSnapshot{in: in, info: SnapshotInfo{Shard: shard, Next: next, Bytes: in.Size()}}
+	s := &Snapshot{in: in, info: SnapshotInfo{Shard: shard, Next: next, Bytes: in.Size()}}
 	err = s.findBlocks()
 	if err == nil {
-		err = s.eachBlock(workers, func(int, blockHeader, []byte) error {
+		err = s.eachBlock(workers, func(int, format.BlockHeader, []byte) error {
 			rest()
 			return nil
 		})
@@ -133,68 +105,68 @@ func openSnapshotGently(store readableSnapshots, shard uint16, next uint64, work
 	return s, nil
 }
 
-// findBlocks walks the headers, and checks what they and the footer say. The
+// findBlocks walks the headers, and checks them and the footer. The
 // blocks' bodies are left to eachBlock.
-func (s *openedSnapshot) findBlocks() error {
+func (s *Snapshot) findBlocks() error {
 	var crcs uint32
 	var entries uint64
-	header := make([]byte, blockHeaderSize)
+	header := make([]byte, format.BlockHeaderSize)
 	for offset := int64(0); ; {
-		if s.info.Bytes-offset < blockHeaderSize {
-			return fmt.Errorf("%w: it ends at offset %d without a footer", ErrSnapshot, offset)
+		if s.info.Bytes-offset < format.BlockHeaderSize {
+			return fmt.Errorf("%w: it ends at offset %d without a footer", format.ErrSnapshot, offset)
 		}
 		if _, err := s.in.ReadAt(header, offset); err != nil {
 			return err
 		}
-		h, err := decodeBlockHeader(header)
+		h, err := format.DecodeBlockHeader(header)
 		switch {
 		case err != nil:
 			return fmt.Errorf("offset %d: %w", offset, err)
-		case h.shard != s.info.Shard || h.next != s.info.Next || h.number != uint64(len(s.blocks)):
+		case h.Shard != s.info.Shard || h.Next != s.info.Next || h.Number != uint64(len(s.blocks)):
 			return fmt.Errorf("%w: offset %d: block %d of snapshot %d of shard %d in the place of block %d of snapshot %d of shard %d",
-				ErrSnapshot, offset, h.number, h.next, h.shard, len(s.blocks), s.info.Next, s.info.Shard)
-		case int64(h.length) > s.info.Bytes-offset-blockHeaderSize:
-			return fmt.Errorf("%w: offset %d: the block has %d bytes, the file ends before them", ErrSnapshot, offset, h.length)
+				format.ErrSnapshot, offset, h.Number, h.Next, h.Shard, len(s.blocks), s.info.Next, s.info.Shard)
+		case int64(h.Length) > s.info.Bytes-offset-format.BlockHeaderSize:
+			return fmt.Errorf("%w: offset %d: the block has %d bytes, the file ends before them", format.ErrSnapshot, offset, h.Length)
 		}
-		end := offset + blockHeaderSize + int64(h.length)
-		if h.kind == kindFooter {
+		end := offset + format.BlockHeaderSize + int64(h.Length)
+		if h.Kind == format.KindFooter {
 			if end != s.info.Bytes {
-				return fmt.Errorf("%w: %d bytes after the footer", ErrSnapshot, s.info.Bytes-end)
+				return fmt.Errorf("%w: %d bytes after the footer", format.ErrSnapshot, s.info.Bytes-end)
 			}
 			return s.checkFooter(blockPlace{h, offset}, entries, crcs)
 		}
 		s.blocks = append(s.blocks, blockPlace{h, offset})
-		crcs = addCRC(crcs, h.crc)
-		entries += uint64(h.count)
+		crcs = format.AddCRC(crcs, h.CRC)
+		entries += uint64(h.Count)
 		offset = end
 	}
 }
 
 // checkFooter holds the footer against the blocks before it.
-func (s *openedSnapshot) checkFooter(place blockPlace, entries uint64, crcs uint32) error {
-	if place.length != footerSize {
-		return fmt.Errorf("%w: a footer of %d bytes, want %d", ErrSnapshot, place.length, footerSize)
+func (s *Snapshot) checkFooter(place blockPlace, entries uint64, crcs uint32) error {
+	if place.Length != format.FooterSize {
+		return fmt.Errorf("%w: a footer of %d bytes, want %d", format.ErrSnapshot, place.Length, format.FooterSize)
 	}
 	block, err := s.readBlock(nil, place)
 	if err != nil {
 		return err
 	}
-	f, err := decodeFooter(block[blockHeaderSize:])
+	f, err := format.DecodeFooter(block[format.BlockHeaderSize:])
 	switch {
 	case err != nil:
 		return err
-	case f.entries != entries || f.bytes != uint64(place.offset) || f.crcs != crcs || place.count != 0:
-		return fmt.Errorf("%w: its footer tells of %d entries in %d bytes, there are %d in %d, or not the same ones", ErrSnapshot, f.entries, f.bytes, entries, place.offset)
-	case f.epoch == 0 || f.end < s.info.Next:
-		return fmt.Errorf("%w: epoch %d, frames from %d to %d", ErrSnapshot, f.epoch, s.info.Next, f.end)
+	case f.Entries != entries || f.Bytes != uint64(place.offset) || f.CRCs != crcs || place.Count != 0:
+		return fmt.Errorf("%w: its footer tells of %d entries in %d bytes, there are %d in %d, or not the same ones", format.ErrSnapshot, f.Entries, f.Bytes, entries, place.offset)
+	case f.Epoch == 0 || f.End < s.info.Next:
+		return fmt.Errorf("%w: epoch %d, frames from %d to %d", format.ErrSnapshot, f.Epoch, s.info.Next, f.End)
 	}
-	s.info.Epoch, s.info.End, s.info.Entries = f.epoch, f.end, f.entries
+	s.info.Epoch, s.info.End, s.info.Entries = f.Epoch, f.End, f.Entries
 	return nil
 }
 
 // readBlock reads a block into buf, which grows if it must, and checks it.
-func (s *openedSnapshot) readBlock(buf []byte, place blockPlace) ([]byte, error) {
-	size := blockHeaderSize + int(place.length)
+func (s *Snapshot) readBlock(buf []byte, place blockPlace) ([]byte, error) {
+	size := format.BlockHeaderSize + int(place.Length)
 	if cap(buf) < size {
 		buf = make([]byte, max(size, min(2*cap(buf), blockTarget)))
 	}
@@ -202,12 +174,12 @@ func (s *openedSnapshot) readBlock(buf []byte, place blockPlace) ([]byte, error)
 	if _, err := s.in.ReadAt(buf, place.offset); err != nil {
 		return nil, fmt.Errorf("offset %d: %w", place.offset, err)
 	}
-	h, err := decodeBlockHeader(buf)
-	if err == nil && h != place.blockHeader {
-		err = fmt.Errorf("%w: it changes while it is read", ErrSnapshot)
+	h, err := format.DecodeBlockHeader(buf)
+	if err == nil && h != place.BlockHeader {
+		err = fmt.Errorf("%w: it changes while it is read", format.ErrSnapshot)
 	}
 	if err == nil {
-		err = checkBlock(buf, h)
+		err = format.CheckBlock(buf, h)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("offset %d: %w", place.offset, err)
@@ -217,7 +189,7 @@ func (s *openedSnapshot) readBlock(buf []byte, place blockPlace) ([]byte, error)
 
 // eachBlock reads and checks every block, by as many workers, and calls fn with
 // each. The first error ends it.
-func (s *openedSnapshot) eachBlock(workers int, fn func(worker int, h blockHeader, block []byte) error) error {
+func (s *Snapshot) eachBlock(workers int, fn func(worker int, h format.BlockHeader, block []byte) error) error {
 	var next atomic.Int64
 	var failed atomic.Bool
 	var wg sync.WaitGroup
@@ -233,7 +205,7 @@ func (s *openedSnapshot) eachBlock(workers int, fn func(worker int, h blockHeade
 				place := s.blocks[i]
 				var err error
 				if buf, err = s.readBlock(buf, place); err == nil {
-					err = fn(worker, place.blockHeader, buf)
+					err = fn(worker, place.BlockHeader, buf)
 				}
 				if err != nil {
 					errs[worker] = err
@@ -252,11 +224,19 @@ func (s *openedSnapshot) eachBlock(workers int, fn func(worker int, h blockHeade
 	return nil
 }
 
-// each calls fn with every entry.
-func (s *openedSnapshot) each(workers int, fn func(worker int, entry []byte) error) error {
-	return s.eachBlock(workers, func(worker int, h blockHeader, block []byte) error {
-		return eachEntry(block, h, func(entry []byte) error { return fn(worker, entry) })
+// Info describes the snapshot.
+func (s *Snapshot) Info() SnapshotInfo { return s.info }
+
+// Name names the snapshot to a person: a path.
+func (s *Snapshot) Name() string { return s.in.Name() }
+
+// Each calls fn with every entry, from as many goroutines, each of which says its number
+// from 0. An entry is valid during the call. The first error of fn ends it.
+func (s *Snapshot) Each(workers int, fn func(worker int, entry []byte) error) error {
+	return s.eachBlock(workers, func(worker int, h format.BlockHeader, block []byte) error {
+		return format.EachEntry(block, h, func(entry []byte) error { return fn(worker, entry) })
 	})
 }
 
-func (s *openedSnapshot) close() error { return s.in.Close() }
+// Close closes the snapshot.
+func (s *Snapshot) Close() error { return s.in.Close() }

@@ -3,20 +3,21 @@ package persistence
 import "io"
 
 // SnapshotStore is where the snapshots of one shard are kept, beside its Log.
-// Local is the implementation on this machine's disk; all of them pass the same
-// conformance tests. A snapshot is named by its Next, and is a sequence of bytes.
+// persistence/local has the implementation on this machine's disk; every implementation
+// passes persistencetest.TestSnapshotStore. A snapshot is named by its Next, and is a
+// sequence of bytes.
 //
 // It is used after the Log's Claim. Any goroutine may call its methods, at most
 // one snapshot is written at a time.
 type SnapshotStore interface {
 	// Snapshots returns the names of the snapshots that are there, oldest first.
 	Snapshots() ([]uint64, error)
-	// CreateSnapshot begins a snapshot, and gives up one that was begun and never
+	// CreateSnapshot begins a snapshot, and removes one that was begun and never
 	// committed. It is not there before its Commit.
 	CreateSnapshot(next uint64) (SnapshotWriter, error)
 	// OpenSnapshot opens a snapshot that is there.
 	OpenSnapshot(next uint64) (SnapshotReader, error)
-	// RemoveSnapshot gives a snapshot up. It may come back after a crash.
+	// RemoveSnapshot removes a snapshot. It may come back after a crash.
 	RemoveSnapshot(next uint64) error
 }
 
@@ -28,7 +29,7 @@ type SnapshotWriter interface {
 	// Commit makes the snapshot durable and there, in place of one of the same name.
 	// After an error it is not to be relied on.
 	Commit() error
-	// Abort leaves nothing of what was written. After Commit it does nothing.
+	// Abort removes all that was written. After Commit it does nothing.
 	Abort() error
 }
 
@@ -38,5 +39,5 @@ type SnapshotReader interface {
 	io.ReaderAt
 	io.Closer
 	Size() int64
-	Name() string // what to call it to a person: a path
+	Name() string // for a person: a path
 }

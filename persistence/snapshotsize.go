@@ -1,7 +1,7 @@
 package persistence
 
 // SnapshotBytes returns how many bytes the newest snapshot has, valid or not, 0 if
-// there is none or its size can't be told: what LoadSnapshot has before it.
+// there is none or its size is not known: the work ahead of LoadSnapshot.
 func (j *Journal) SnapshotBytes() uint64 {
 	if j.cfg.Snapshots == nil {
 		return 0

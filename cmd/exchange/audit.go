@@ -11,6 +11,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // auditName is the directory of the audit log, within the data directory.
@@ -32,13 +33,13 @@ type auditJournal struct {
 // openAudit follows the audit log of a data directory that the caller has locked, and
 // makes it ready to be written. timeout is how long an act waits for its entry.
 func openAudit(dir string, timeout time.Duration, log *slog.Logger) (*auditJournal, error) {
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: filepath.Join(dir, auditName), SegmentBytes: auditSegmentBytes, Logger: log})
+	store, err := local.Open(local.Config{Dir: filepath.Join(dir, auditName), SegmentBytes: auditSegmentBytes, Logger: log})
 	if err != nil {
 		return nil, err
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local})
+	journal, err := persistence.Open(persistence.Config{Log: store})
 	if err != nil {
-		return nil, errors.Join(err, local.Close())
+		return nil, errors.Join(err, store.Close())
 	}
 	kept, err := actors.OpenAuditLog(journal, time.Now, timeout)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/aitbc/exchange/actors/audit"
 	"github.com/aitbc/exchange/persistence"
 	"github.com/aitbc/exchange/persistence/faultfs"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // twoOperators are served with two keys, those of olga and otto.
@@ -70,7 +71,7 @@ func rewriteAudit(t *testing.T, data string, change func(entries []audit.Entry) 
 	t.Helper()
 	var entries []audit.Entry
 	dir := filepath.Join(data, "audit")
-	if _, err := persistence.Scan(dir, 0, func(_ persistence.Position, encoded []byte) error {
+	if _, err := local.Scan(dir, 0, func(_ persistence.Position, encoded []byte) error {
 		e, err := audit.Decode(encoded)
 		entries = append(entries, e)
 		return err
@@ -80,11 +81,11 @@ func rewriteAudit(t *testing.T, data string, change func(entries []audit.Entry) 
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: dir})
+	store, err := local.Open(local.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local})
+	journal, err := persistence.Open(persistence.Config{Log: store})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/audit"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // auditCheck holds the log of events against the audit log of a data directory, and
@@ -27,7 +28,7 @@ type auditCheck struct {
 	begins  int64              // time of the first entry
 	entries map[actors.Act]int // acts, without their notes, and how many entries each has
 	kept    bool
-	tail    *persistence.Tail
+	tail    *local.Tail
 	known   bool // the noted head is the chain's at that entry
 
 	acts    map[actors.Act]int // that events show, since the audit log began
@@ -78,9 +79,9 @@ func (c *auditCheck) read() error {
 
 // scanAudit calls fn with every entry of the audit log of a stopped service, and leaves
 // chain at its end.
-func scanAudit(dir string, chain *audit.Chain, fn func(actors.AuditEntry) error) (persistence.ScanReport, error) {
+func scanAudit(dir string, chain *audit.Chain, fn func(actors.AuditEntry) error) (local.ScanReport, error) {
 	dir = filepath.Join(dir, auditName)
-	report, err := persistence.Scan(dir, 0, func(p persistence.Position, encoded []byte) error {
+	report, err := local.Scan(dir, 0, func(p persistence.Position, encoded []byte) error {
 		entry, err := chain.Follow(encoded)
 		if err != nil {
 			return fmt.Errorf("frame %d, record %d: %w", p.Frame, p.Record, err)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 func backup(args []string, env func(string) string, stdout, _ io.Writer) error {
@@ -18,7 +18,7 @@ func backup(args []string, env func(string) string, stdout, _ io.Writer) error {
 	if to == "" {
 		return &usageError{"-to is missing: the directory to make"}
 	}
-	report, err := persistence.Backup(dir, to, 0, auditName)
+	report, err := local.Backup(dir, to, 0, auditName)
 	if err != nil {
 		return err
 	}

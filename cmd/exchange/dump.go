@@ -18,6 +18,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/audit"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // dumper prints what it is shown and the options let through.
@@ -85,7 +86,7 @@ func (d *dumper) wants(at account.Time) bool {
 func (d *dumper) events(dir string, stderr io.Writer) error {
 	var decoder account.Decoder
 	var record account.Record
-	report, err := persistence.Scan(dir, 0, func(p persistence.Position, encoded []byte) error {
+	report, err := local.Scan(dir, 0, func(p persistence.Position, encoded []byte) error {
 		if err := decoder.Decode(&record, encoded); err != nil {
 			return fmt.Errorf("frame %d, record %d: %w", p.Frame, p.Record, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // written makes a data directory of two users with one transaction of each kind,
@@ -20,11 +21,11 @@ import (
 // asked: after some of the commands, counted from 0.
 func written(t *testing.T, dir string, snapshots ...int) []*account.Account {
 	t.Helper()
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: dir, SegmentBytes: 64})
+	store, err := local.Open(local.Config{Dir: dir, SegmentBytes: 64})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local, Snapshots: local})
+	journal, err := persistence.Open(persistence.Config{Log: store, Snapshots: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +201,7 @@ func TestVerifyFindsASnapshotThatTheLogDoesNotLeadTo(t *testing.T) {
 	if err := l.restore(changed.AppendState(nil)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = persistence.Scan(other, 0, func(_ persistence.Position, encoded []byte) error { return l.add(encoded) })
+	_, err = local.Scan(other, 0, func(_ persistence.Position, encoded []byte) error { return l.add(encoded) })
 	if err == nil || !strings.Contains(err.Error(), "the snapshot has another state after record") {
 		t.Errorf("an altered snapshot gives %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // Scripts and people read what dump and repair print. testdata/*.golden has all of it
@@ -55,11 +56,11 @@ func checkGolden(t *testing.T, name, got string) {
 // writeLog writes records to the log of a data directory, one a frame.
 func writeLog(t *testing.T, dir string, records [][]byte) {
 	t.Helper()
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: dir})
+	store, err := local.Open(local.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local, Snapshots: local})
+	journal, err := persistence.Open(persistence.Config{Log: store, Snapshots: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,11 +159,11 @@ func masked(dir, out string) string {
 
 func TestTheAuditLogIsDumpedAndRepairedAsInTheGoldenFiles(t *testing.T) {
 	dir := t.TempDir()
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: filepath.Join(dir, auditName)})
+	store, err := local.Open(local.Config{Dir: filepath.Join(dir, auditName)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local})
+	journal, err := persistence.Open(persistence.Config{Log: store})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 const keyUsage = `Usage: exchange key list|move [OPTIONS]
@@ -92,7 +93,7 @@ func moveKey(args []string, env func(string) string, stdout io.Writer) error {
 	if _, err := os.Stat(filepath.Join(m.dir, "log")); err != nil {
 		return fmt.Errorf("-data %s has no log: %w", m.dir, err)
 	}
-	switch mark, err := persistence.ReadCopyMark(m.dir); {
+	switch mark, err := local.ReadCopyMark(m.dir); {
 	case err != nil:
 		return err
 	case mark != nil:
@@ -118,13 +119,13 @@ func machineUser() string {
 // move writes it into the log, and into the audit log before.
 func (m *keyMove) move(keys *bitcoin.Keys) (moved account.ExtendedKey, err error) {
 	quiet := slog.New(slog.DiscardHandler)
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: m.dir, Logger: quiet})
+	store, err := local.Open(local.Config{Dir: m.dir, Logger: quiet})
 	if err != nil {
 		return moved, err
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local, Snapshots: local, Logger: quiet})
+	journal, err := persistence.Open(persistence.Config{Log: store, Snapshots: store, Logger: quiet})
 	if err != nil {
-		return moved, errors.Join(err, local.Close())
+		return moved, errors.Join(err, store.Close())
 	}
 	audit, err := openAudit(m.dir, time.Minute, quiet)
 	if err != nil {

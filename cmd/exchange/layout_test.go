@@ -13,7 +13,7 @@ var mayImport = map[string][]string{
 	"cmd/exchange": {
 		"actors", "actors/account", "actors/audit", "actors/bitcoin", "actors/mail", "actors/rates", "actors/secondfactor", "actors/webhook",
 		"httpapi", "httpapi/accesstoken", "httpapi/certificate", "httpapi/throttle", "httpapi/walletproof",
-		"persistence",
+		"persistence", "persistence/local",
 	},
 	"httpapi": {
 		"actors", "actors/account", "actors/bitcoin", "actors/secondfactor",
@@ -27,8 +27,11 @@ var mayImport = map[string][]string{
 	"actors/bitcoin/bitcointest":          {"actors/bitcoin", "actors/exchangetest"},
 	"actors/rates":                        {"actors/account"},
 	"actors/secondfactor":                 {"actors/keyfile"},
-	"bench":                               {"actors/account", "bench/peer", "persistence"},
+	"bench":                               {"actors/account", "bench/peer", "persistence", "persistence/local"},
 	"bench/peer/sqlite":                   {"bench/peer"},
+	"persistence":                         {"persistence/format"},
+	"persistence/local":                   {"persistence", "persistence/format"},
+	"persistence/persistencetest":         {"persistence", "persistence/format"},
 }
 
 // TestArrowsRunOneWay holds the imports to the layout that the README draws: cmd,

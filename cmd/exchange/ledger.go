@@ -7,6 +7,7 @@ import (
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // ledger is every account of a stopped service, or of a copy, beside a tally that
@@ -19,7 +20,7 @@ type ledger struct {
 	tally    account.Tally
 	opening  big.Int // balances that the snapshot began with; 0 with the whole log
 
-	log      persistence.ScanReport
+	log      local.ScanReport
 	whole    bool // the log has every frame
 	snapshot persistence.SnapshotInfo
 	found    bool    // a valid snapshot
@@ -44,12 +45,12 @@ var errFirst = errors.New("the first record")
 // gets every record of the log, applied or not.
 func readLedger(dir string, visit func(persistence.Position, *account.Record) error) (*ledger, error) {
 	l := &ledger{accounts: map[account.UserID]*account.Account{}, kept: map[account.UserID]keptState{}}
-	front, err := persistence.Scan(dir, 0, func(persistence.Position, []byte) error { return errFirst })
+	front, err := local.Scan(dir, 0, func(persistence.Position, []byte) error { return errFirst })
 	if err != nil && !errors.Is(err, errFirst) {
 		return nil, err
 	}
 	l.whole = front.First <= 1
-	l.snapshot, l.found, l.invalid, err = persistence.ScanSnapshot(dir, 0, l.restore)
+	l.snapshot, l.found, l.invalid, err = local.ScanSnapshot(dir, 0, l.restore)
 	switch {
 	case err != nil:
 		return nil, err
@@ -58,7 +59,7 @@ func readLedger(dir string, visit func(persistence.Position, *account.Record) er
 	case !l.whole && front.First > l.snapshot.Next:
 		return nil, fmt.Errorf("the snapshot ends with frame %d, and the log begins with frame %d", l.snapshot.Next-1, front.First)
 	}
-	l.log, err = persistence.Scan(dir, 0, func(p persistence.Position, encoded []byte) error {
+	l.log, err = local.Scan(dir, 0, func(p persistence.Position, encoded []byte) error {
 		err := l.add(encoded)
 		if err == nil && visit != nil {
 			return visit(p, &l.record)

@@ -13,6 +13,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin/bitcointest"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // forge writes events into the log of a stopped service, as if it had found them.
@@ -22,11 +23,11 @@ func forge(t *testing.T, data string, forged map[account.UserID][]account.Event)
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: data})
+	store, err := local.Open(local.Config{Dir: data})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local, Snapshots: local})
+	journal, err := persistence.Open(persistence.Config{Log: store, Snapshots: store})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/audit"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
@@ -34,10 +35,10 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 	if yes {
 		// What is cut off was given out, as what came after a backup: the next start has to
 		// know, whatever comes between this and the cut.
-		if _, err := persistence.Cut(dir, 0, uint64(frame), false, func(persistence.Position, []byte) error { return nil }); err != nil {
+		if _, err := local.Cut(dir, 0, uint64(frame), false, func(persistence.Position, []byte) error { return nil }); err != nil {
 			return err
 		}
-		if _, err := persistence.MarkCopy(dir, 0, time.Time{}); err != nil {
+		if _, err := local.MarkCopy(dir, 0, time.Time{}); err != nil {
 			return err
 		}
 		if err := auditRepair(dir, "log.repair", uint64(frame)); err != nil {
@@ -46,7 +47,7 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 	}
 	var record account.Record
 	users := map[account.UserID]bool{}
-	report, err := persistence.Cut(dir, 0, uint64(frame), yes, func(p persistence.Position, encoded []byte) error {
+	report, err := local.Cut(dir, 0, uint64(frame), yes, func(p persistence.Position, encoded []byte) error {
 		if err := record.Decode(encoded); err != nil {
 			fmt.Fprintf(stdout, "lost           frame %d, record %d: %d bytes that can't be decoded: %v\n", p.Frame, p.Record, len(encoded), err)
 			return nil
@@ -70,7 +71,7 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 }
 
 // printCut says what a cut takes away, or has taken away.
-func printCut(w io.Writer, report *persistence.CutReport, yes bool, records string) {
+func printCut(w io.Writer, report *local.CutReport, yes bool, records string) {
 	for _, file := range report.Files {
 		fmt.Fprintf(w, "file           %s: %d bytes from offset %d on\n", file.Path, file.Bytes, file.Keep)
 	}
@@ -90,7 +91,7 @@ func printCut(w io.Writer, report *persistence.CutReport, yes bool, records stri
 
 // repairAudit cuts the audit log, and then has it begin again with an entry of that.
 func repairAudit(dir string, frame uint64, yes bool, w io.Writer) error {
-	report, err := persistence.Cut(filepath.Join(dir, auditName), 0, frame, yes, func(p persistence.Position, encoded []byte) error {
+	report, err := local.Cut(filepath.Join(dir, auditName), 0, frame, yes, func(p persistence.Position, encoded []byte) error {
 		entry, err := audit.Decode(encoded)
 		if err != nil {
 			fmt.Fprintf(w, "lost           frame %d, record %d: %d bytes that can't be decoded: %v\n", p.Frame, p.Record, len(encoded), err)

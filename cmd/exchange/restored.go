@@ -9,7 +9,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
-	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // restored marks a data directory by hand as a copy, as backup marks what it makes.
@@ -28,7 +28,7 @@ func restored(args []string, env func(string) string, stdout, _ io.Writer) error
 			return &usageError{fmt.Sprintf("-taken %s is in the future", taken)}
 		}
 	}
-	mark, err := persistence.MarkCopy(dir, 0, at)
+	mark, err := local.MarkCopy(dir, 0, at)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func restored(args []string, env func(string) string, stdout, _ io.Writer) error
 
 // copyOf returns what says that a data directory, which the caller has locked, is a copy.
 func copyOf(dir string) (*actors.Copy, error) {
-	mark, err := persistence.ReadCopyMark(dir)
+	mark, err := local.ReadCopyMark(dir)
 	if mark == nil || err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func clearCopy(dir string, c *actors.Copy) error {
 	if c == nil {
 		return nil
 	}
-	if err := persistence.ClearCopyMark(dir); err != nil {
+	if err := local.ClearCopyMark(dir); err != nil {
 		return errors.Join(fmt.Errorf("the mark of the copy in %s can't be removed", dir), err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/httpapi"
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // operatorKeyVariable holds a key itself. It is no flag, because command lines
@@ -184,13 +185,13 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err != nil {
 		return err
 	}
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: s.data, SegmentBytes: s.segmentBytes, Logger: log})
+	store, err := local.Open(local.Config{Dir: s.data, SegmentBytes: s.segmentBytes, Logger: log})
 	if err != nil {
 		return err
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local, Snapshots: local, MaxQueuedRecords: s.queue, Logger: log})
+	journal, err := persistence.Open(persistence.Config{Log: store, Snapshots: store, MaxQueuedRecords: s.queue, Logger: log})
 	if err != nil {
-		return errors.Join(err, local.Close())
+		return errors.Join(err, store.Close())
 	}
 	audit, err := openAudit(s.data, s.commandTimeout, log)
 	if err != nil {

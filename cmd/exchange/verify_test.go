@@ -11,24 +11,25 @@ import (
 	"time"
 
 	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // truncate makes a log lose all that a snapshot makes unnecessary, which takes
 // segments that are ended.
 func truncate(t *testing.T, data string, next uint64) {
 	t.Helper()
-	local, err := persistence.OpenLocal(persistence.LocalConfig{Dir: data, SegmentBytes: 1})
+	store, err := local.Open(local.Config{Dir: data, SegmentBytes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := persistence.Open(persistence.Config{Log: local})
+	journal, err := persistence.Open(persistence.Config{Log: store})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := journal.Start(); err != nil { // its frame ends one segment and begins another
 		t.Fatal(err)
 	}
-	if err := local.TruncateFront(next); err != nil {
+	if err := store.TruncateFront(next); err != nil {
 		t.Fatal(err)
 	}
 	if err := journal.Close(); err != nil {
