@@ -255,7 +255,7 @@ func (x *Exchange) tie(set *account.SetIdentity) error {
 
 // MoveKey has addresses derived from the newest key of next from now on, and returns
 // where that begins: at index first, or above every index of the log, whichever is more.
-// It is for the data of a stopped service, after RecoverStopped:
+// The indexes in between are given to nobody, and watched. It is for the data of a stopped service, after RecoverStopped:
 // a running one has handed addresses to requests that are under way. What was paid to
 // the addresses of earlier keys is still seen, credited and spent.
 func (x *Exchange) MoveKey(next *bitcoin.Keys, first uint32, by string) (account.ExtendedKey, error) {
@@ -276,10 +276,14 @@ func (x *Exchange) MoveKey(next *bitcoin.Keys, first uint32, by string) (account
 	case keys.Has(next):
 		return account.ExtendedKey{}, fmt.Errorf("account key %s was moved on from before: each key is used for one range of addresses, so take a fresh one", fingerprint)
 	}
-	key := account.ExtendedKey{
-		Fingerprint: fingerprint, Text: next.Text(),
-		External: max(first, x.nextIndex()),
+	// Where there is a gap, somebody may have been given an address of it that the log
+	// does not know of.
+	if from := x.nextIndex(); from < first {
+		if _, err := x.do(x.cursor, &account.SkipIndexes{Range: account.IndexRange{From: from, To: first}}, nil); err != nil {
+			return account.ExtendedKey{}, fmt.Errorf("the addresses below index %d can't be skipped: %w", first, err)
+		}
 	}
+	key := account.ExtendedKey{Fingerprint: fingerprint, Text: next.Text(), External: x.nextIndex()}
 	receipt, err := x.do(x.cursor, &account.MoveKey{Key: key, By: by}, nil)
 	if err != nil {
 		return account.ExtendedKey{}, err

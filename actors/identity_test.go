@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -296,5 +297,72 @@ func TestAKeyBeginsAboveEveryIndexThatWasGivenOut(t *testing.T) {
 			}
 		}
 		w.stop()
+	}
+}
+
+// payingChain is a derivedChain that pays out, and says when it was started.
+type payingChain struct {
+	derivedChain
+	started chan struct{}
+}
+
+func (c *payingChain) Start(resume actors.Resume, handle actors.Handle) {
+	c.derivedChain.Start(resume, handle)
+	close(c.started)
+}
+func (c *payingChain) Keys() *bitcoin.Keys                { return c.keys }
+func (c *payingChain) Node() *bitcoin.Node                { return nil } // it is never followed to its end
+func (c *payingChain) WatchCoins([]wire.OutPoint, uint32) {}
+func (c *payingChain) ChangeIndex([]byte) (uint32, bool)  { return 0, false }
+
+// A backup may be of before a move to another key, and more may have been given out than
+// its restore has skipped: then its indexes were given out under either key.
+func TestWhatAMoveToAnotherKeySkipsIsWatchedUnderBothKeys(t *testing.T) {
+	first, second := keysOf(t, bitcointest.AccountKey, bitcoin.Regtest), keysOf(t, bitcointest.SecondAccountKey, bitcoin.Regtest)
+	log := &memoryLog{}
+	w := start(t, log, withChain(&derivedChain{keys: first}), withIdentity(realWith(first)))
+	s, _ := w.login("aitbc1wallet_payer")
+	for range 3 {
+		w.buy(s, 1000*account.Unit)
+	}
+	w.stop()
+	journal, err := persistence.Open(persistence.Config{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := actors.New(actors.Config{Journal: journal, Terms: actors.DefaultTerms(), Random: rand.Reader})
+	if err := x.RecoverStopped(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.MoveKey(second, 50, "olga"); err != nil {
+		t.Fatal(err)
+	}
+	x.Close()
+	if err := journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	chain := &payingChain{derivedChain: derivedChain{keys: second}, started: make(chan struct{})}
+	w = start(t, log, withChain(chain), withIdentity(realWith(second)))
+	<-chain.started
+	if next := chain.resume.NextIndex; next != 50 {
+		t.Errorf("the next address is %d", next)
+	}
+	for n, keys := range []*bitcoin.Keys{first, second} {
+		for _, index := range []uint32{3, 49} {
+			address, err := keys.Address(index)
+			if err != nil || !slices.Contains(chain.resume.Addresses, address) {
+				t.Errorf("address %d of key %d, %s, is not watched: %v", index, n+1, address, err)
+			}
+			block := bitcoin.Ref{Height: 5, Hash: [32]byte{5}}
+			out := bitcoin.Output{Out: wire.OutPoint{Hash: [32]byte{byte(n), byte(index)}}, BTC: 1_005_000, Address: address}
+			chain.tell(t, &bitcoin.InBlock{Output: out, Block: block, Time: time.Now()}, &bitcoin.Tip{Block: block, Time: time.Now()})
+		}
+		if address, err := keys.Address(50); err != nil || slices.Contains(chain.resume.Addresses, address) {
+			t.Errorf("address 50 of key %d is watched before it is given out: %v", n+1, err)
+		}
+	}
+	if outputs, total, _ := w.UnassignedOutputs(false, 0, 10); total != 4 || outputs[3].Index != 49 {
+		t.Errorf("%d outputs wait for an operator: %+v", total, outputs)
 	}
 }

@@ -61,11 +61,15 @@ func (p Progress) Remaining() time.Duration {
 //
 // Data that is tied to something else than Config.Identity is an *OtherIdentity.
 func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
-	r, err := x.recoverStopped(ctx, progress)
+	r, set, err := x.recoverStopped(ctx, progress)
 	if err != nil {
 		return err
 	}
+	// The restore comes first: how old a copy is may follow from its last record.
 	if err := x.noteRestore(); err != nil {
+		return err
+	}
+	if err := x.tie(set); err != nil {
 		return err
 	}
 	x.payments.start()
@@ -81,11 +85,15 @@ func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
 // RecoverStopped is Recover for a command on the data of a stopped service: neither the
 // chain nor the clock does anything by itself.
 func (x *Exchange) RecoverStopped(ctx context.Context) error {
-	_, err := x.recoverStopped(ctx, func(Progress) {})
-	return err
+	_, set, err := x.recoverStopped(ctx, func(Progress) {})
+	if err != nil {
+		return err
+	}
+	return x.tie(set)
 }
 
-func (x *Exchange) recoverStopped(ctx context.Context, progress func(Progress)) (*recovery, error) {
+// recoverStopped also returns what the data is to be tied to.
+func (x *Exchange) recoverStopped(ctx context.Context, progress func(Progress)) (*recovery, *account.SetIdentity, error) {
 	r := &recovery{x: x, ctx: ctx, progress: progress, start: time.Now(), workers: runtime.GOMAXPROCS(0)}
 	from, err := r.loadSnapshot()
 	if err == nil {
@@ -95,17 +103,17 @@ func (x *Exchange) recoverStopped(ctx context.Context, progress func(Progress)) 
 		err = r.index()
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	set, err := x.identify(&r.evidence)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := x.cfg.Journal.Start(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	x.overdue.start(x.cfg.CommandTimeout)
-	return r, x.tie(set)
+	return r, set, nil
 }
 
 // recovery is one run of Recover.

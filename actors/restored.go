@@ -126,6 +126,9 @@ func (a *userActor) takeOver(c *call) bool {
 		return true
 	}
 	sum := x.cursor.durable.Load().Restored.Since(a.account.Restores)
+	// No later one was used: a clock that was ahead when the restore was noted, and is
+	// right by now, locks nobody out.
+	sum.TOTPStep = min(sum.TOTPStep, secondfactor.LastTOTPStep(x.cfg.Now()))
 	over := x.newCall(&account.TakeOverRestores{Number: x.restores, Transactions: sum.Transactions, Notices: sum.Notices, TOTPStep: sum.TOTPStep})
 	over.user, over.requester, over.patient = a.user, nobody{}, true
 	over.wait(x.overdue.ticks.Load())

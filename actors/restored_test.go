@@ -11,6 +11,7 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/secondfactor"
 	"github.com/aitbc/exchange/persistence"
 )
 
@@ -204,5 +205,45 @@ func TestACommandForWhichARestoreHasNoRoomIsToldSo(t *testing.T) {
 	}
 	if s := w.funded("aitbc1wallet_b", 1); w.state(s.UserID()).Restores != 1 {
 		t.Error("the account has not taken the restore over")
+	}
+}
+
+// The first start of this version on a copy also writes what the data is tied to.
+func TestTheAgeOfACopyIsThatOfItsLastRecordWhateverTheStartWrites(t *testing.T) {
+	taken := time.Unix(1_800_000_000, 0)
+	at := func(now time.Time) func(*setup) {
+		return func(s *setup) { s.actors.Now = func() time.Time { return now } }
+	}
+	w := start(t, &memoryLog{}, at(taken))
+	w.funded("aitbc1wallet_a", 1)
+	w.stop()
+	w = start(t, &memoryLog{frames: w.log.frames}, at(taken.Add(72*time.Hour)), withIdentity(demo(true)),
+		func(s *setup) { s.actors.Copy = &actors.Copy{ID: account.CopyID{1}} })
+	s := w.funded("aitbc1wallet_a", 1)
+	if want, last := uint32(1_000_000+10*72*3600+2), w.state(s.UserID()).History.Last(); last != want {
+		t.Errorf("the transaction after a restore of data of 3 days ago is %d, want %d", last, want)
+	}
+	if is := w.Identity(); is == nil || is.Mode != account.DemoMode {
+		t.Errorf("the data is tied to %+v", is)
+	}
+}
+
+func TestAClockThatWasAheadAtARestoreLocksNobodyOut(t *testing.T) {
+	secrets := withSecrets(t)
+	w := start(t, &memoryLog{}, secrets)
+	s, _ := w.login("aitbc1wallet_a")
+	w.enrolled(s)
+	w.stop()
+	frames := w.log.frames
+	w = start(t, &memoryLog{frames: frames}, secrets, func(s *setup) {
+		s.actors.Copy = &actors.Copy{ID: account.CopyID{1}, Taken: time.Now()}
+		s.actors.Now = func() time.Time { return time.Now().AddDate(10, 0, 0) }
+	})
+	w.stop()
+	w = start(t, w.log, secrets)
+	s, _ = w.login("aitbc1wallet_a")
+	state := w.state(s.UserID())
+	if last := secondfactor.LastTOTPStep(time.Now()); state.Restores != 1 || state.Factors.TOTP.Step > last || state.Factors.TOTP.Step < last-2 {
+		t.Errorf("after %d restores every code up to step %d is dead, where the last that was shown is of %d", state.Restores, state.Factors.TOTP.Step, last)
 	}
 }

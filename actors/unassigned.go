@@ -46,10 +46,13 @@ func (u *unassigned) resume() (r Resume) {
 	}
 	indexes := map[string]uint32{}
 	for _, skipped := range restored.Ranges {
-		for i, address := range keys.Addresses(skipped.From, skipped.To) {
-			if address != "" {
-				indexes[address] = skipped.From + uint32(i)
-				r.Addresses = append(r.Addresses, address)
+		// What was given out since the backup may be of a key that was moved to since.
+		for _, all := range append([]*bitcoin.Keys{keys}, keys.Later(skipped.To-1)...) {
+			for i, address := range all.Addresses(skipped.From, skipped.To) {
+				if address != "" {
+					indexes[address] = skipped.From + uint32(i)
+					r.Addresses = append(r.Addresses, address)
+				}
 			}
 		}
 	}

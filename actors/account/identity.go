@@ -49,12 +49,12 @@ const CodeOtherIdentity Code = "other_identity"
 // ExtendedKey is an account's extended public key (BIP-32, BIP-84), and which
 // addresses are derived from it: those of its indexes up to those of the next key.
 type ExtendedKey struct {
-	Fingerprint KeyFingerprint // of the account's key
-	Text        string         // with its origin, if it was given with one
-	External    uint32         // first index on the external chain
-	Change      uint32         // first index on the change chain
-	Since       Time
-	By          string // who moved to it; "" for the first
+	Fingerprint KeyFingerprint `json:"fingerprint"` // of the account's key
+	Text        string         `json:"text"`        // with its origin, if it was given with one
+	External    uint32         `json:"external"`    // first index on the external chain
+	Change      uint32         `json:"change"`      // first index on the change chain
+	Since       Time           `json:"since"`
+	By          string         `json:"by"` // who moved to it; "" for the first
 }
 
 // Identity is what a data directory is tied to. It is immutable once it is shared.

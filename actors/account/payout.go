@@ -45,21 +45,21 @@ type PayoutCoin struct {
 
 // Payout is immutable once it is shared.
 type Payout struct {
-	Number      uint32          `json:"Number"`      // from 1
-	Sales       []TransactionID `json:"Sales"`       // one output each, in this order; the change comes last
-	Coins       []PayoutCoin    `json:"Coins"`       // one input each, in this order
-	Fee         Money           `json:"Fee"`         // satoshi
-	Change      Money           `json:"Change"`      // satoshi; 0 if there is no such output
-	ChangeIndex uint32          `json:"ChangeIndex"` // of the change address, never that of another payout
-	TxID        ChainHash       `json:"TxID"`        // the same before and after signing
-	Unsigned    []byte          `json:"Unsigned"`    // the transaction as it was exported; nil once confirmed
-	Tx          []byte          `json:"Tx"`          // what is sent, with its signatures; nil before and once confirmed
-	Replaced    ChainHash       `json:"Replaced"`    // the transaction in Tx; zero for the exported one
+	Number      uint32          `json:"Number"`            // from 1
+	Sales       []TransactionID `json:"Sales"`             // one output each, in this order; the change comes last
+	Coins       []PayoutCoin    `json:"Coins"`             // one input each, in this order
+	Fee         Money           `json:"Fee"`               // satoshi
+	Change      Money           `json:"Change"`            // satoshi; 0 if there is no such output
+	ChangeIndex uint32          `json:"ChangeIndex"`       // of the change address, never that of another payout
+	TxID        ChainHash       `json:"TxID"`              // the same before and after signing
+	Unsigned    []byte          `json:"Unsigned"`          // the transaction as it was exported; nil once confirmed
+	Tx          []byte          `json:"Tx"`                // what is sent, with its signatures; nil before and once confirmed
+	Replaced    ChainHash       `json:"Replaced,omitzero"` // the transaction in Tx; zero for the exported one
 	ExportedAt  Time            `json:"ExportedAt"`
 	By          string          `json:"By"`     // who exported it
 	Height      int32           `json:"Height"` // of its block; 0 in none
 	Block       ChainHash       `json:"Block"`
-	PaidBy      ChainHash       `json:"PaidBy"` // the transaction in Block; zero for the exported one
+	PaidBy      ChainHash       `json:"PaidBy,omitzero"` // the transaction in Block; zero for the exported one
 	Confirmed   bool            `json:"Confirmed"`
 	Cancelled   bool            `json:"Cancelled"`
 	SpentBy     ChainHash       `json:"SpentBy"` // the transaction that took a coin of it for good; zero where none is known

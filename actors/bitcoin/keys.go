@@ -77,6 +77,18 @@ func (k *Keys) Then(next *Keys, external, change uint32) *Keys {
 	return &Keys{network: k.network, keys: append(slices.Clip(k.keys), &key)}
 }
 
+// Later returns the keys whose first external index is above one, each for all indexes.
+func (k *Keys) Later(index uint32) (later []*Keys) {
+	for _, key := range k.keys {
+		if key.first[externalChain] > index {
+			alone := *key
+			alone.first = [2]uint32{}
+			later = append(later, &Keys{network: k.network, keys: []*extendedKey{&alone}})
+		}
+	}
+	return later
+}
+
 func (k *Keys) newest() *extendedKey { return k.keys[len(k.keys)-1] }
 
 // of returns the key of an index.

@@ -119,6 +119,8 @@ var attackRows = []row{
 	{"POST /api/operator/notices/replay", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"GET /api/operator/refunds", "", 401, 403, 403, 403, 200, 200, 200},
 	{"POST /api/operator/refunds/{id}/{outpoint}/settle", `{}`, 401, 403, 403, 403, 403, 400, 400},
+	{"GET /api/operator/unassigned-outputs", "", 401, 403, 403, 403, 200, 200, 200},
+	{"POST /api/operator/unassigned-outputs/{outpoint}/settle", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"GET /api/operator/payouts", "", 401, 403, 403, 403, 200, 200, 200},
 	{"POST /api/operator/payouts", `{}`, 401, 403, 403, 403, 403, 400, 400},
 	{"GET /api/operator/payouts/{payout}", "", 401, 403, 403, 403, 404, 404, 404},

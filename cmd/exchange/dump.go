@@ -238,7 +238,11 @@ func fields(p any) object {
 	v := reflect.ValueOf(p).Elem()
 	var o object
 	for i := range v.NumField() {
-		o = append(o, member{v.Type().Field(i).Tag.Get("json"), v.Field(i).Interface()})
+		name := v.Type().Field(i).Tag.Get("json")
+		if name == "" {
+			panic(fmt.Sprintf("%s.%s has no json tag to be printed by", v.Type(), v.Type().Field(i).Name))
+		}
+		o = append(o, member{name, v.Field(i).Interface()})
 	}
 	return o
 }

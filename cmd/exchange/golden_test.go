@@ -275,3 +275,19 @@ func TestTheDumpOfAccountsIsTheGoldenOne(t *testing.T) {
 		checkGolden(t, name, out)
 	}
 }
+
+func TestTheDumpOfWhatTheDataIsTiedToIsTheGoldenOne(t *testing.T) {
+	dir := t.TempDir()
+	writeLog(t, dir, life(account.SystemID,
+		&account.Created{},
+		&account.ModeSet{Mode: account.RealMode},
+		&account.NetworkSet{Network: "regtest", Genesis: account.ChainHash{31: 0xaa}},
+		&account.ExtendedKeyAdded{Fingerprint: account.KeyFingerprint{1, 2, 3, 4}, Text: "tpub-first"},
+		&account.ExtendedKeyAdded{Fingerprint: account.KeyFingerprint{5, 6, 7, 8}, Text: "tpub-second", External: 300, Change: 7, By: "olga"},
+	))
+	out, errs, code := exchange("dump", "--data", dir, "--what", "accounts")
+	if code != 0 || errs != "" {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	checkGolden(t, "dump_identity", out)
+}

@@ -35,14 +35,17 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 	if yes {
 		// What is cut off was given out, as what came after a backup: the next start has to
 		// know, whatever comes between this and the cut.
-		if _, err := local.Cut(dir, 0, uint64(frame), false, func(persistence.Position, []byte) error { return nil }); err != nil {
+		planned, err := local.Cut(dir, 0, uint64(frame), false, func(persistence.Position, []byte) error { return nil })
+		if err != nil {
 			return err
 		}
-		if _, err := local.MarkCopy(dir, 0, time.Time{}); err != nil {
-			return err
-		}
-		if err := auditRepair(dir, "log.repair", uint64(frame)); err != nil {
-			return err
+		if len(planned.Files) > 0 || len(planned.Snapshots) > 0 {
+			if _, err := local.MarkCopy(dir, 0, time.Time{}); err != nil {
+				return err
+			}
+			if err := auditRepair(dir, "log.repair", uint64(frame)); err != nil {
+				return err
+			}
 		}
 	}
 	var record account.Record

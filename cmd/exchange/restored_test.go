@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aitbc/exchange/actors/bitcoin/bitcointest"
+	"github.com/aitbc/exchange/persistence"
 )
 
 // backup copies the data of the running service to a directory beside them.
@@ -344,4 +346,23 @@ func TestTheFirstAddressIndexOnlyGoesUp(t *testing.T) {
 		t.Errorf("after the restore the index is %v", given[1]["index"])
 	}
 	runExchange(t, nil, "serve", "--bitcoin-first-index", "5").failed(t, 2, "no -bitcoin-rpc")
+}
+
+func TestARepairThatCutsOffNothingMarksNothing(t *testing.T) {
+	dir := t.TempDir()
+	writeLog(t, dir, lives())
+	end := strconv.Itoa(len(lives()) + 2) // behind the journal's own frame and these
+	out, errs, code := exchange("repair", "--data", dir, "--truncate-at", end, "--yes")
+	if code != 0 || errs != "" || !strings.Contains(out, "nothing, the log ends there already") {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+	if mark, err := local.ReadCopyMark(dir); mark != nil || err != nil {
+		t.Errorf("the data is marked as a copy: %+v, %v", mark, err)
+	}
+	if out, errs, code := exchange("repair", "--data", dir, "--truncate-at", "5", "--yes"); code != 0 {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+	if mark, err := local.ReadCopyMark(dir); mark == nil || err != nil || !mark.Taken.IsZero() {
+		t.Errorf("what was cut is marked as %+v, %v", mark, err)
+	}
 }

@@ -40,7 +40,12 @@ func Backup(dir, to string, shard uint16, beside ...string) (BackupReport, error
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		return BackupReport{}, errors.Join(fmt.Errorf("%s is there already", to), err)
 	}
-	unfinished, taken := to+temporary, time.Now()
+	// A copy on which no service has run is no younger when it is copied itself.
+	mark, err := ReadCopyMark(dir)
+	if err != nil {
+		return BackupReport{}, fmt.Errorf("backup: %w", err)
+	}
+	unfinished, taken := to+temporary, mark.earliest(time.Now())
 	for try := 1; ; try++ {
 		if err := os.RemoveAll(unfinished); err != nil {
 			return BackupReport{}, err

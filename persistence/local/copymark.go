@@ -67,7 +67,9 @@ func ClearCopyMark(dir string) error {
 }
 
 // MarkCopy marks a data directory that no process uses as a copy that was taken at a
-// time, which may be zero. One that is marked already keeps its mark.
+// time, which may be zero. One that is marked already is marked anew, and taken at the
+// earlier of both times: what came after that is not in it. Its id is a new one, because
+// the mark may have stayed behind after a start that has noted it.
 func MarkCopy(dir string, shard uint16, taken time.Time) (mark *CopyMark, err error) {
 	if _, err := os.Stat(shardDir(dir, shard)); err != nil {
 		return nil, fmt.Errorf("no log of shard %d in %s: %w", shard, dir, err)
@@ -77,13 +79,23 @@ func MarkCopy(dir string, shard uint16, taken time.Time) (mark *CopyMark, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.unlock()) }()
-	if mark, err := ReadCopyMark(dir); mark != nil || err != nil {
-		return mark, err
+	before, err := ReadCopyMark(dir)
+	if err != nil {
+		return nil, err
 	}
-	if err := writeCopyMark(dir, taken); err != nil {
+	if err := writeCopyMark(dir, before.earliest(taken)); err != nil {
 		return nil, err
 	}
 	return ReadCopyMark(dir)
+}
+
+// earliest returns the earlier of when the copy was taken, if there is a mark, and
+// another time. Zero, which is unknown, may have been any time ago.
+func (m *CopyMark) earliest(other time.Time) time.Time {
+	if m != nil && m.Taken.Before(other) {
+		return m.Taken
+	}
+	return other
 }
 
 // writeCopyMark marks a directory, durably, with an id of its own.

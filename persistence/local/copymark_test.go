@@ -37,24 +37,42 @@ func TestACopyIsMarkedUntilAServiceRunsOnIt(t *testing.T) {
 	if mark, err := ReadCopyMark(one); mark != nil || err != nil {
 		t.Errorf("a cleared mark is %+v, %v", mark, err)
 	}
-	// A copy of a copy that never ran is marked by itself.
+	// A copy of a copy that never ran is marked by itself, and as old as that one.
+	two, err := ReadCopyMark(filepath.Join(top, "two"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Backup(filepath.Join(top, "two"), filepath.Join(top, "three"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if mark, err := ReadCopyMark(filepath.Join(top, "three")); err != nil || mark == nil || ids[mark.ID] {
-		t.Errorf("the mark of a copy's copy is %+v, %v", mark, err)
+	if mark, err := ReadCopyMark(filepath.Join(top, "three")); err != nil || mark == nil || ids[mark.ID] || !mark.Taken.Equal(two.Taken) {
+		t.Errorf("the mark of a copy's copy is %+v, %v; the copy's is %+v", mark, err, two)
+	}
+	if _, err := MarkCopy(dir, 0, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Backup(dir, filepath.Join(top, "four"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if mark, err := ReadCopyMark(filepath.Join(top, "four")); err != nil || mark == nil || !mark.Taken.IsZero() {
+		t.Errorf("the mark of the copy of one that was taken at an unknown time is %+v, %v", mark, err)
 	}
 }
 
 func TestACopyMadeByOtherMeansIsMarkedByHand(t *testing.T) {
 	dir := writeLog(t, 90, persistencetest.Numbered(9)...)
-	mark, err := MarkCopy(dir, 0, time.Time{})
-	if err != nil || !mark.Taken.IsZero() {
-		t.Fatalf("%+v, %v", mark, err)
-	}
-	again, err := MarkCopy(dir, 0, time.Now())
-	if err != nil || *again != *mark {
-		t.Errorf("marked again it is %+v, %v; want %+v", again, err, mark)
+	// Marked again it is another copy, as old as it was at most: a repair may have cut off
+	// the end of a backup, and the mark may be of a start that has noted it.
+	unknown, now := time.Time{}, time.Now()
+	ids := map[[16]byte]bool{}
+	for _, c := range []struct{ taken, want time.Time }{
+		{now, now}, {now.Add(time.Hour), now}, {now.Add(-time.Hour), now.Add(-time.Hour)}, {unknown, unknown}, {now, unknown},
+	} {
+		mark, err := MarkCopy(dir, 0, c.taken)
+		if err != nil || !mark.Taken.Equal(c.want) || ids[mark.ID] {
+			t.Fatalf("marked as taken at %s it is %+v, %v; want %s", c.taken, mark, err, c.want)
+		}
+		ids[mark.ID] = true
 	}
 	l, err := Open(Config{Dir: dir})
 	if err != nil {
