@@ -50,7 +50,9 @@ func (p *payouts) record(ctx context.Context, facts []bitcoin.Fact) error {
 	if err != nil || !slices.ContainsFunc(facts, isSpend) {
 		return nil
 	}
-	p.one.Lock()
+	if err := p.one.Lock(ctx); err != nil {
+		return err
+	}
 	defer p.one.Unlock()
 	for _, fact := range facts {
 		switch f := fact.(type) {
