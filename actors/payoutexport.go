@@ -91,7 +91,13 @@ func (p *payouts) purse(ctx context.Context, payer Payer) *purse {
 			}
 		}
 	}
-	for _, tx := range p.index().All() {
+	index := p.index()
+	for _, tx := range index.All() {
+		if payout, ok := p.all().At(tx.Payout); ok && !payout.Cancelled && !payout.Confirmed && index.IsLiving(tx) {
+			for _, out := range tx.Spends { // a replacement may spend more than was exported
+				spent[wireOut(out)] = true
+			}
+		}
 		if !tx.Confirmed {
 			continue
 		}

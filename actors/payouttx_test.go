@@ -119,6 +119,23 @@ func TestWhatSpendsACoinThatOnlyAReplacementHasIsKnown(t *testing.T) {
 	})
 }
 
+func TestACoinThatASignerAddedToAPayoutIsInNoOtherOne(t *testing.T) {
+	payoutStory(t, func(s *btcSim, _ account.TransactionID) {
+		number := s.exported()
+		replacement := s.withCoin(number, s.free(), 5000)
+		if _, sendErr, err := s.x.SignPayout(s.ctx, number, replacement.signed, "olga"); err != nil || sendErr != nil {
+			t.Fatal(err, sendErr)
+		}
+		s.node.Evict(replacement.tx.TxHash()) // it is sent again
+		if _, err := s.x.Sell(s.session(s.users[1]), 200*account.Unit, bitcointest.NewMemoryWallet("another").Address, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.x.ExportPayout(s.ctx, 2, "olga"); codeOf(err) != actors.CodeNoCoins {
+			t.Errorf("an export of the coin: %v", err)
+		}
+	})
+}
+
 // TestASaleThatAnotherPayoutsTransactionPaysTooIsAnAlert: a signer added a payee to a
 // payout whose sale is in another one.
 func TestASaleThatAnotherPayoutsTransactionPaysTooIsAnAlert(t *testing.T) {
