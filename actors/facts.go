@@ -110,6 +110,7 @@ func (p *payments) startChain(resume Resume) {
 	defer p.starting.Unlock()
 	if p.ctx.Err() == nil {
 		p.exchange.cfg.Chain.Start(resume, p.handle)
+		p.started.Store(true)
 	}
 }
 

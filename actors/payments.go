@@ -65,8 +65,9 @@ type payments struct {
 	cancel   context.CancelFunc
 	wake     chan struct{} // capacity 1: the earliest deadline has changed
 	finished sync.WaitGroup
-	resume   Resume     // of recovery; empty once the chain has it
-	starting sync.Mutex // the chain is not started while or after it is stopped
+	resume   Resume      // of recovery; empty once the chain has it
+	starting sync.Mutex  // the chain is not started while or after it is stopped
+	started  atomic.Bool // the chain is
 
 	byAddress *xsync.Map[string, account.TransactionID] // of every payment there ever was
 	tip       atomic.Int32                              // height of the best chain

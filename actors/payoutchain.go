@@ -24,10 +24,13 @@ func (p *payouts) start() {
 	p.exchange.payments.finished.Add(2)
 	go func() {
 		defer p.exchange.payments.finished.Done()
-		p.one.Lock()
+		ctx := p.exchange.payments.ctx
+		if p.one.Lock(ctx) != nil {
+			return
+		}
 		err := p.reclaim()
 		p.one.Unlock()
-		if err != nil && p.exchange.payments.ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			p.exchange.log.Warn("sales and payouts are not compared; the next export does it", slog.Any("error", err))
 		}
 		p.keepSending(payer)
@@ -96,7 +99,9 @@ func (p *payouts) lookForLost(payer Payer) {
 	if !until(func() bool { return p.lookUpSpenders(ctx, payer) == nil }) {
 		return
 	}
-	p.one.Lock()
+	if p.one.Lock(ctx) != nil {
+		return
+	}
 	defer p.one.Unlock()
 	p.compared.Store(true)
 	for number, coin := range gone {
@@ -112,7 +117,9 @@ func (p *payouts) lookForLost(payer Payer) {
 // an operator's word, and were not recorded: one may have paid the sales that were freed.
 // Its error is the node's.
 func (p *payouts) lookUpSpenders(ctx context.Context, payer Payer) error {
-	p.one.Lock()
+	if err := p.one.Lock(ctx); err != nil {
+		return err
+	}
 	defer p.one.Unlock()
 	for _, payout := range p.all().List {
 		if _, known := p.index().At(payout.SpentBy); known || payout.SpentBy == (account.ChainHash{}) {

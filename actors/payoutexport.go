@@ -25,14 +25,16 @@ const coinbaseMaturity = 100
 // out that is not durable.
 func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (view PayoutView, leftOut []LeftOut, err error) {
 	p := &x.payouts
-	payer, err := p.payer()
+	payer, err := p.started()
 	if err != nil {
 		return view, nil, err
 	}
 	if err := p.followed(func() bool { return p.compared.Load() && p.isFollowed(payer) }); err != nil {
 		return view, nil, err
 	}
-	p.one.Lock()
+	if err := p.one.Lock(ctx); err != nil {
+		return view, nil, err
+	}
 	defer p.one.Unlock()
 	if err := p.reclaim(); err != nil { // of an export that failed halfway
 		return view, nil, err
@@ -89,7 +91,13 @@ func (p *payouts) purse(ctx context.Context, payer Payer) *purse {
 			}
 		}
 	}
-	for _, tx := range p.index().All() {
+	index := p.index()
+	for _, tx := range index.All() {
+		if payout, ok := p.all().At(tx.Payout); ok && !payout.Cancelled && !payout.Confirmed && index.IsLiving(tx) {
+			for _, out := range tx.Spends { // a replacement may spend more than was exported
+				spent[wireOut(out)] = true
+			}
+		}
 		if !tx.Confirmed {
 			continue
 		}

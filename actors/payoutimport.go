@@ -19,11 +19,11 @@ import (
 // nothing of that.
 func (x *Exchange) SignPayout(ctx context.Context, n uint32, signed, by string) (view PayoutView, sendErr, err error) {
 	p := &x.payouts
-	payer, err := p.payer()
+	payer, err := p.started()
 	if err != nil {
 		return view, nil, err
 	}
-	payout, err := p.sign(payer, n, signed, by)
+	payout, err := p.sign(ctx, payer, n, signed, by)
 	if err != nil {
 		return view, nil, err
 	}
@@ -35,9 +35,11 @@ func (x *Exchange) SignPayout(ctx context.Context, n uint32, signed, by string) 
 }
 
 // sign makes the transaction durable that a signer gave back for payout n.
-func (p *payouts) sign(payer Payer, n uint32, signed, by string) (*account.Payout, error) {
+func (p *payouts) sign(ctx context.Context, payer Payer, n uint32, signed, by string) (*account.Payout, error) {
 	x := p.exchange
-	p.one.Lock()
+	if err := p.one.Lock(ctx); err != nil {
+		return nil, err
+	}
 	defer p.one.Unlock()
 	payout, ok := p.all().At(n)
 	if !ok {
@@ -160,11 +162,13 @@ func (p *payouts) send(ctx context.Context, payer Payer, payout *account.Payout)
 // again, but for those that a transaction may still pay.
 func (x *Exchange) CancelPayout(ctx context.Context, n uint32, spentBy account.ChainHash, by, reason string) (view PayoutView, err error) {
 	p := &x.payouts
-	payer, err := p.payer()
+	payer, err := p.started()
 	if err != nil {
 		return view, err
 	}
-	p.one.Lock()
+	if err := p.one.Lock(ctx); err != nil {
+		return view, err
+	}
 	defer p.one.Unlock()
 	payout, ok := p.all().At(n)
 	if !ok {

@@ -70,6 +70,16 @@ func (p *payouts) payer() (Payer, error) {
 	return nil, ErrPayoutsOff
 }
 
+// started is payer for what takes the chain's keys and change addresses, which it has
+// once it has started: with many addresses to derive, that takes a while.
+func (p *payouts) started() (Payer, error) {
+	payer, err := p.payer()
+	if err != nil {
+		return nil, err
+	}
+	return payer, p.followed(p.exchange.payments.started.Load)
+}
+
 // isOff reports whether there is no chain that can pay out, so that nothing of payouts changes.
 func (p *payouts) isOff() bool {
 	_, err := p.payer()
@@ -161,7 +171,7 @@ func (p *payouts) view(payout *account.Payout) PayoutView {
 
 // PSBT returns an exported payout for the operator's signer, in base64.
 func (x *Exchange) PSBT(n uint32) (string, error) {
-	payer, err := x.payouts.payer()
+	payer, err := x.payouts.started()
 	if err != nil {
 		return "", err
 	}

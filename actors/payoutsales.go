@@ -91,7 +91,9 @@ func (p *payouts) endSale(id account.TransactionID, do func() (Receipt, error)) 
 			return Receipt{}, err
 		}
 	}
-	p.one.Lock()
+	if p.one.Lock(p.exchange.payments.ctx) != nil {
+		return Receipt{}, ErrChainBehind
+	}
 	defer p.one.Unlock()
 	if _, err := p.isFree(id); err != nil {
 		return Receipt{}, err
@@ -138,7 +140,9 @@ func (p *payouts) settle(ctx context.Context) error {
 	if p.isOff() {
 		return nil
 	}
-	p.one.Lock()
+	if err := p.one.Lock(ctx); err != nil {
+		return err
+	}
 	defer p.one.Unlock()
 	return p.settleLocked(ctx)
 }

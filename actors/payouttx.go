@@ -2,6 +2,7 @@ package actors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -50,7 +51,9 @@ func (p *payouts) record(ctx context.Context, facts []bitcoin.Fact) error {
 	if err != nil || !slices.ContainsFunc(facts, isSpend) {
 		return nil
 	}
-	p.one.Lock()
+	if err := p.one.Lock(ctx); err != nil {
+		return err
+	}
 	defer p.one.Unlock()
 	for _, fact := range facts {
 		switch f := fact.(type) {
@@ -104,11 +107,17 @@ func (p *payouts) learn(ctx context.Context, payer Payer, spend *bitcoin.Spend) 
 	switch {
 	case tx.Payout != 0:
 		log.Warn("a payout is on its way by another transaction than was exported", slog.Int("payout", int(tx.Payout)), slog.Int("sales", len(tx.Pays)))
-		return p.system(ctx, &account.RecordPayoutTx{Tx: tx})
+		if err := p.system(ctx, &account.RecordPayoutTx{Tx: tx}); err != nil {
+			return err
+		}
+		p.alertTwice(&tx)
+		return nil
 	case len(tx.Pays) > 0:
 		return p.adopt(ctx, &tx, spend.Tx, treasury)
-	case len(touched) > 0:
-		log.Warn("a transaction that pays no sale spends a coin of a payout", slog.Int("payout", int(touched[0].Number)))
+	case slices.ContainsFunc(coins, func(coin account.Outpoint) bool { return len(p.index().Spending(coin)) > 0 }):
+		if len(touched) > 0 {
+			log.Warn("a transaction that pays no sale spends a coin of a payout", slog.Int("payout", int(touched[0].Number)))
+		}
 		return p.system(ctx, &account.RecordPayoutTx{Tx: tx})
 	}
 	for _, out := range coins {
@@ -155,6 +164,12 @@ func (p *payouts) adopt(ctx context.Context, tx *account.PayoutTx, raw *wire.Msg
 	}
 	p.exchange.log.Error("ALERT: the chain pays sales from the exchange's coins, and the log has no such payout: it is taken over; was the log restored?",
 		slog.String("tx", tx.ID.String()), slog.Int("sales", len(tx.Pays)))
+	p.alertTwice(tx)
+	return nil
+}
+
+// alertTwice tells of the sales of a transaction that another one may pay beside it.
+func (p *payouts) alertTwice(tx *account.PayoutTx) {
 	for _, paid := range tx.Pays {
 		for _, other := range p.index().MayPay(paid.Sale) {
 			if other.ID != tx.ID && !slices.ContainsFunc(other.Spends, func(out account.Outpoint) bool { return slices.Contains(tx.Spends, out) }) {
@@ -163,7 +178,6 @@ func (p *payouts) adopt(ctx context.Context, tx *account.PayoutTx, raw *wire.Msg
 			}
 		}
 	}
-	return nil
 }
 
 // describe says of a transaction, which spends coins of the exchange's, which sales it
@@ -218,21 +232,27 @@ func (p *payouts) describe(payer Payer, raw *wire.MsgTx, coins []account.Outpoin
 	return tx, touched
 }
 
-// spentBy returns the payouts that have one of the coins: those that are not cancelled
-// first, then the newest.
+// spentBy returns the payouts that have one of the coins, or of which a transaction that
+// is known spends one: those that are not cancelled first, then the newest.
 func (p *payouts) spentBy(coins []account.Outpoint) (touched []*account.Payout) {
-	spent := make(map[account.Outpoint]bool, len(coins))
+	index, all, seen := p.index(), p.all(), map[uint32]bool{}
 	for _, coin := range coins {
-		spent[coin] = true
-	}
-	list := p.all().List
-	for _, isCancelled := range [...]bool{false, true} {
-		for i := len(list) - 1; i >= 0; i-- {
-			if list[i].Cancelled == isCancelled && slices.ContainsFunc(list[i].Coins, func(c account.PayoutCoin) bool { return spent[c.Out] }) {
-				touched = append(touched, list[i])
+		for _, tx := range index.Spending(coin) {
+			if payout, ok := all.At(tx.Payout); ok && !seen[tx.Payout] {
+				seen[tx.Payout] = true
+				touched = append(touched, payout)
 			}
 		}
 	}
+	slices.SortFunc(touched, func(a, b *account.Payout) int {
+		if a.Cancelled != b.Cancelled {
+			if a.Cancelled {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(b.Number, a.Number)
+	})
 	return touched
 }
 

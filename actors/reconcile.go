@@ -54,7 +54,7 @@ type Difference struct {
 // one height to another, both included. The log is that of this moment: a block that
 // is read while the chain goes on may show what a second look does not.
 func (x *Exchange) Reconcile(ctx context.Context, from, to int32) ([]Difference, error) {
-	payer, err := x.payouts.payer()
+	payer, err := x.payouts.started()
 	if err != nil {
 		return nil, err
 	}

@@ -104,7 +104,11 @@ func (r *reconciler) payoutTxs() {
 			}
 			described, touched := payouts.describe(r.payer, c.tx, coins, treasury)
 			tx = &described
-			r.add(Difference{Kind: PayoutNotInLog, Height: c.block.Height, What: fmt.Sprintf("payout %d", touched[0].Number), Out: id.String(), Chain: c.block.String()})
+			what := "what spent a coin of a payout"
+			if len(touched) > 0 {
+				what = fmt.Sprintf("payout %d", touched[0].Number)
+			}
+			r.add(Difference{Kind: PayoutNotInLog, Height: c.block.Height, What: what, Out: id.String(), Chain: c.block.String()})
 		}
 		for _, paid := range tx.Pays {
 			r.paidSale(id, c, paid)

@@ -243,13 +243,17 @@ func (c *UnminePayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 		if tx.Height == 0 || tx.Height != c.Height || tx.Block != c.Block {
 			return nil, 0, nil
 		}
-		return []Event{&PayoutTxUnmined{TxID: c.TxID, Height: c.Height}}, 0, nil
+		events := []Event{&PayoutTxUnmined{TxID: c.TxID, Height: c.Height}}
+		if p, ok := a.Payouts.At(tx.Payout); ok && p.Height > 0 && p.PaidBy == c.TxID {
+			events = append(events, a.stillMined(p, c.TxID)...)
+		}
+		return events, 0, nil
 	}
 	p, ok := a.Payouts.ByTx(c.TxID)
 	if !ok || p.Height == 0 || p.Height != c.Height || p.Block != c.Block || p.MinedTx() != c.TxID {
 		return nil, 0, nil
 	}
-	return []Event{&PayoutUnmined{Number: p.Number, Height: c.Height}}, 0, nil
+	return append([]Event{&PayoutUnmined{Number: p.Number, Height: c.Height}}, a.stillMined(p, c.TxID)...), 0, nil
 }
 
 func (c *ConfirmPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {

@@ -158,6 +158,20 @@ func (c *ReplacePayout) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	return append(events, &PayoutReplaced{Number: c.Number, TxID: c.TxID, Tx: c.Raw, By: c.By}), 0, nil
 }
 
+// stillMined returns what says again that another transaction of p than the one that left
+// its block is in one: the branch that a reorganisation brings is known before what the
+// branch before had is taken back.
+func (a *Account) stillMined(p *Payout, left ChainHash) []Event {
+	if a.PayoutTxs != nil {
+		for _, tx := range a.PayoutTxs.List {
+			if tx.Payout == p.Number && tx.ID != left && tx.Height > 0 {
+				return []Event{&PayoutTxMined{TxID: tx.ID, Height: tx.Height, Block: tx.Block}}
+			}
+		}
+	}
+	return nil
+}
+
 // SentTx returns the transaction that is sent, once p is signed.
 func (p *Payout) SentTx() ChainHash {
 	if p.Replaced != (ChainHash{}) {

@@ -56,6 +56,39 @@ func TestAReplacementIsThePayout(t *testing.T) {
 	refused(t, a, &ConfirmPayoutTx{TxID: ChainHash{7}}, nil, start, CodeNotFound)
 }
 
+// TestAPayoutStaysMinedWhereAReorganisationMinesAnotherTransactionOfIt: the new branch is
+// known before what the old one had is taken back.
+func TestAPayoutStaysMinedWhereAReorganisationMinesAnotherTransactionOfIt(t *testing.T) {
+	other := replacement
+	other.ID = ChainHash{0: 0xe0}
+	for _, ids := range [][2]ChainHash{
+		{goldenPayout.TxID, replacement.ID}, {replacement.ID, goldenPayout.TxID}, {replacement.ID, other.ID}, {other.ID, replacement.ID},
+	} {
+		for _, wasConfirmed := range []bool{false, true} {
+			a := replaced(t)
+			do(t, a, &RecordPayoutTx{Tx: other}, start+2)
+			do(t, a, &MinePayout{TxID: ids[0], Height: 5, Block: ChainHash{5}}, start+3)
+			if wasConfirmed && ids[0] == goldenPayout.TxID {
+				do(t, a, &ConfirmPayout{Number: 1}, start+3)
+			} else if wasConfirmed {
+				do(t, a, &ConfirmPayoutTx{TxID: ids[0]}, start+3)
+			}
+			do(t, a, &MinePayout{TxID: ids[1], Height: 6, Block: ChainHash{6}}, start+4)
+			do(t, a, &UnminePayout{TxID: ids[0], Height: 5, Block: ChainHash{5}}, start+4)
+			p, _ := a.Payouts.At(1)
+			if p.Height != 6 || p.MinedTx() != ids[1] || p.Confirmed != wasConfirmed {
+				t.Fatalf("%s took the place of %s, and the payout is %s by %s at height %d", ids[1], ids[0], p.Status(), p.MinedTx(), p.Height)
+			}
+			if ids[1] == goldenPayout.TxID {
+				do(t, a, &ConfirmPayout{Number: 1}, start+5)
+			} else {
+				do(t, a, &ConfirmPayoutTx{TxID: ids[1]}, start+5)
+			}
+			isPayout(t, a, 1, PayoutIsConfirmed)
+		}
+	}
+}
+
 func TestWhatAConfirmedTransactionSpendsNoOtherOneCan(t *testing.T) {
 	a := replaced(t)
 	sale := goldenPayout.Sales[0]

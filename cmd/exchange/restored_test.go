@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/aitbc/exchange/actors/bitcoin/bitcointest"
-	"github.com/aitbc/exchange/persistence"
+	"github.com/aitbc/exchange/persistence/local"
 )
 
 // backup copies the data of the running service to a directory beside them.
