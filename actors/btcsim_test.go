@@ -122,6 +122,7 @@ func (c *btcCount) add(o btcCount) {
 // TestBitcoinSimulation runs random histories of payments, sales, payouts and refunds on
 // a simulated chain. A failure names the seed that repeats it.
 func TestBitcoinSimulation(t *testing.T) {
+	defer actors.SetSmallMargins()()
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("only-for-tests"), 0o600); err != nil {
 		t.Fatal(err)
@@ -163,6 +164,7 @@ func TestBitcoinSimulation(t *testing.T) {
 
 // TestASeedRepeatsItsBitcoinHistory on as many processors as there are, and on one.
 func TestASeedRepeatsItsBitcoinHistory(t *testing.T) {
+	defer actors.SetSmallMargins()()
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("only-for-tests"), 0o600); err != nil {
 		t.Fatal(err)
