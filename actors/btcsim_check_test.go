@@ -119,6 +119,12 @@ func (s *btcSim) published() string {
 			out += fmt.Sprintf(" %+v", s.x.Payment(&t.Transaction))
 		}
 	}
+	for _, settled := range []bool{false, true} {
+		outputs, _, _ := s.x.UnassignedOutputs(settled, 0, 10_000)
+		for _, o := range outputs {
+			out += fmt.Sprintf("\nunassigned %+v", o)
+		}
+	}
 	payouts, _, _ := s.x.Payouts(0, 1000)
 	for _, p := range payouts {
 		out += fmt.Sprintf("\npayout %d %s %s %v %d %s", p.Number, p.TxID, p.Status(), p.Sales, p.Height, p.SpentBy)
@@ -168,11 +174,13 @@ func (s *btcSim) checkAtEnd() error {
 			owned[o.Out] = true
 		}
 	}
+	ownerless := unassigned(s.x)
+	s.count.unassigned += len(ownerless)
 	for _, p := range s.payments {
 		if r := truth[p.address]; r != nil {
 			for _, o := range r.outputs {
-				if !owned[o.out] && !slices.Contains(unassigned(s.x), o.out) {
-					return fmt.Errorf("output %s of %s BTC, to %s of payment %s (lost by a restore: %t), is nobody's", o.out, o.btc, p.address, p.id, p.lost)
+				if owned[o.out] == slices.Contains(ownerless, o.out) {
+					return fmt.Errorf("output %s of %s BTC, to %s of payment %s (lost by a restore: %t), has an owner and none, or neither: %t", o.out, o.btc, p.address, p.id, p.lost, owned[o.out])
 				}
 			}
 		}
@@ -188,7 +196,17 @@ func (s *btcSim) checkAtEnd() error {
 
 // unassigned are the outputs that came to addresses of which a restored copy knows no
 // payment, and that wait for an operator.
-func unassigned(*actors.Exchange) []account.Outpoint { return nil }
+func unassigned(x *actors.Exchange) (outs []account.Outpoint) {
+	for _, settled := range []bool{false, true} {
+		outputs, _, _ := x.UnassignedOutputs(settled, 0, 10_000)
+		for _, o := range outputs {
+			if !o.Gone {
+				outs = append(outs, o.Out)
+			}
+		}
+	}
+	return outs
+}
 
 // checkPaymentAtEnd: what was credited, at the quote's price, and what is set aside to be
 // sent back are together what the chain has paid. The tolerance of the quote's terms, and

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -95,12 +96,18 @@ func (s *btcSim) open(l btcLife) error {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.x = actors.New(actors.Config{
 		Journal: s.journal, Terms: l.terms, Policy: l.policy, Chain: s.chain, Logger: logger, Random: s.secrets,
-		PassivateAfter: l.idle, Fatal: s.fatal,
+		PassivateAfter: l.idle, Fatal: s.fatal, Copy: s.copied, FirstIndex: s.firstIndex,
 	})
 	if err := s.x.Recover(context.Background(), func(actors.Progress) {}); err != nil {
 		return fmt.Errorf("recovery: %w", err)
 	}
 	synctest.Wait()
+	if s.copied != nil && s.random.IntN(4) > 0 { // else it ends before it has removed the mark
+		s.copied = nil
+	}
+	if s.chain.Status().NextIndex < s.firstIndex {
+		return fmt.Errorf("index %d is the next, after %d was asked for as the first", s.chain.Status().NextIndex, s.firstIndex)
+	}
 	return nil
 }
 
@@ -210,20 +217,28 @@ func (s *btcSim) snapshot() error {
 	return err
 }
 
-// btcBackup is a copy of the disk.
+// btcBackup is a copy of the disk, with the mark that it is one, and what had happened.
 type btcBackup struct {
-	disk *simDisk
-	at   account.Time
+	disk     *simDisk
+	at       account.Time
+	mark     actors.Copy
+	answered map[account.TransactionID][]account.Outpoint
+	lifted   map[account.TransactionID]bool
 }
 
 func (s *btcSim) backup() error {
+	b := &btcBackup{disk: s.disk.clone(), at: account.TimeOf(time.Now()), answered: maps.Clone(s.answered), lifted: maps.Clone(s.lifted)}
+	binary.LittleEndian.PutUint64(b.mark.ID[:], s.random.Uint64())
+	if s.random.IntN(3) > 0 { // else it is a copy of the directory, of which nobody said when it was made
+		b.mark.Taken = time.Now()
+	}
 	s.note("backup")
-	s.backups = append(s.backups, &btcBackup{s.disk.clone(), account.TimeOf(time.Now())})
+	s.backups = append(s.backups, b)
 	return nil
 }
 
-// restore goes on from a copy of the disk. As the operator is told to, signers destroy
-// what was exported since, and was not broadcast.
+// restore goes on from a copy of the disk, as the README says: signers destroy what was
+// exported since the copy was made, and who starts it looks at the next index.
 func (s *btcSim) restore() error {
 	if len(s.backups) == 0 {
 		return nil
@@ -231,22 +246,32 @@ func (s *btcSim) restore() error {
 	b := s.backups[s.random.IntN(len(s.backups))]
 	s.note("restore of the backup of %s", b.at)
 	s.count.restores++
+	noted := s.chain.Status().NextIndex
 	s.end()
-	s.disk = b.disk.clone()
-	markRestored(s.disk)
+	mark := b.mark
+	s.disk, s.copied = b.disk.clone(), &mark
+	s.answered, s.lifted = maps.Clone(b.answered), maps.Clone(b.lifted)
 	s.papers = slices.DeleteFunc(s.papers, func(p *btcPaper) bool { return p.at > b.at })
-	s.held = slices.DeleteFunc(s.held, func(h *btcHeld) bool { return h.at > b.at })
+	s.held = slices.DeleteFunc(s.held, func(h *btcHeld) bool { return h.exported > b.at })
 	for _, p := range s.payments {
 		p.lost = p.lost || p.at > b.at
 	}
 	for _, sale := range s.sales {
 		sale.lost = sale.lost || sale.at > b.at
 	}
-	return s.again(s.random.IntN(2) == 0)
+	if err := s.again(s.random.IntN(2) == 0); err != nil {
+		return err
+	}
+	if next := s.chain.Status().NextIndex; next < noted {
+		s.note("the next index is %d, below %d: it starts again", next, noted)
+		if err := s.stop(); err != nil {
+			return err
+		}
+		s.firstIndex = noted
+		return s.again(false)
+	}
+	return nil
 }
-
-// markRestored is how a start learns that it is on a copy.
-func markRestored(*simDisk) {}
 
 // btcLog is a simLog whose power goes after a number of records, in the middle of a
 // frame or not.

@@ -68,6 +68,8 @@ type btcSim struct {
 	cancel    context.CancelFunc
 	lives     []btcLife // all so far; the last is the present one
 	backups   []*btcBackup
+	copied    *actors.Copy // the mark of the disk
+	firstIndex uint32       // that is asked for at each start
 	broken    atomic.Pointer[string] // an invariant
 	alerts    btcAlerts
 
@@ -93,7 +95,7 @@ type btcCount struct {
 	payments, paid, replaced, sales, exports, imports, cancels int
 	blocks, reorgs, deep                                       int
 	restarts, crashes, restores, checks                        int
-	confirmed, refunds, frozen, reconciled                     int
+	confirmed, refunds, frozen, unassigned, reconciled         int
 }
 
 func (c *btcCount) add(o btcCount) {
@@ -116,6 +118,7 @@ func (c *btcCount) add(o btcCount) {
 	c.confirmed += o.confirmed
 	c.refunds += o.refunds
 	c.frozen += o.frozen
+	c.unassigned += o.unassigned
 	c.reconciled += o.reconciled
 }
 
@@ -154,7 +157,7 @@ func TestBitcoinSimulation(t *testing.T) {
 	for what, n := range map[string]int{
 		"replaced payment": all.replaced, "confirmed payout": all.confirmed, "cancelled payout": all.cancels, "reorganisation": all.reorgs,
 		"reorganisation of what was final": all.deep, "restart": all.restarts, "crash": all.crashes, "restore": all.restores,
-		"refund": all.refunds, "frozen credit": all.frozen, "reconciliation": all.reconciled,
+		"refund": all.refunds, "frozen credit": all.frozen, "output without an owner": all.unassigned, "reconciliation": all.reconciled,
 	} {
 		if n == 0 && all.histories >= fixed && !t.Failed() {
 			t.Errorf("there was no %s: the simulation is too weak", what)
@@ -285,6 +288,7 @@ var btcStepList = []btcStep{
 	{"confirm", 1, (*btcSim).confirm},
 	{"lift", 1, (*btcSim).lift},
 	{"refund", 2, (*btcSim).settleRefund},
+	{"unassigned", 1, (*btcSim).settleUnassigned},
 	{"adjust", 1, (*btcSim).adjust},
 	{"status", 1, (*btcSim).setStatus},
 	{"approve", 1, (*btcSim).approve},
