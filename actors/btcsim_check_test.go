@@ -151,6 +151,9 @@ func differing(before, after string) (out string) {
 			out += "+ " + line + "\n"
 		}
 	}
+	if out == "" {
+		return "the same lines in another order:\n" + before + "\n\n" + after
+	}
 	return out
 }
 
