@@ -26,7 +26,13 @@ func (s *btcSim) checkAlways() error {
 		return nil // the network's chain is not the node's
 	}
 	truth := s.truth()
-	for _, t := range s.transactions(func(t *btcTransaction) bool { return t.Type == account.TypeSell }) {
+	for _, t := range s.transactions(isTrade) {
+		if t.Detail.Frozen > 0 {
+			s.frozen[t.id] = true
+		}
+		if t.Type != account.TypeSell {
+			continue
+		}
 		if err := s.checkSale(&t, truth); err != nil {
 			return err
 		}
@@ -238,9 +244,6 @@ func (s *btcSim) checkPaymentAtEnd(t *btcTransaction, truth map[string]*received
 		if o.Refunded > 0 {
 			s.count.refunds++
 		}
-	}
-	if d.Frozen > 0 {
-		s.count.frozen++
 	}
 	what := fmt.Sprintf("payment %s (%s by %q) of %s AITBC for %s BTC, %s AITBC of it credited and %s frozen, %s BTC to be refunded, with outputs %+v, was paid %s BTC",
 		t.id, t.Status, d.By, t.Amount, d.BTC, t.Credited(), d.Frozen, refunded, d.Outputs, r.sum)
