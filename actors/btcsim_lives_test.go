@@ -87,16 +87,14 @@ func (s *btcSim) open(l btcLife) error {
 	if err != nil {
 		return err
 	}
-	keys, err := bitcoin.ParseKeys(bitcointest.AccountKey, bitcoin.Regtest)
-	if err != nil {
-		return err
-	}
+	keys := btcKeys(s.moved)
 	logger := slog.New(&s.alerts)
 	s.chain = actors.NewBitcoinChain(actors.BitcoinConfig{Node: node, Keys: keys, Poll: l.poll, Logger: logger, Random: func() float64 { return 0.5 }})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.x = actors.New(actors.Config{
 		Journal: s.journal, Terms: l.terms, Policy: l.policy, Chain: s.chain, Logger: logger, Random: s.secrets,
 		PassivateAfter: l.idle, Fatal: s.fatal, Copy: s.copied, FirstIndex: s.firstIndex,
+		Identity: &actors.IdentityConfig{Mode: account.RealMode, ModeSaid: true, Network: bitcoin.Regtest, Keys: keys},
 	})
 	if err := s.x.Recover(context.Background(), func(actors.Progress) {}); err != nil {
 		return fmt.Errorf("recovery: %w", err)
@@ -207,6 +205,47 @@ func (s *btcSim) stop() error {
 	return nil
 }
 
+// btcKeys are those that a start is given.
+func btcKeys(moved bool) *bitcoin.Keys {
+	text := bitcointest.AccountKey
+	if moved {
+		text = bitcointest.SecondAccountKey
+	}
+	keys, err := bitcoin.ParseKeys(text, bitcoin.Regtest)
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
+
+// moveKey stops the exchange, moves to another key, and goes on with that.
+func (s *btcSim) moveKey() error {
+	if s.moved || s.copied != nil { // each key is used once, and no copy is moved on which no service has run
+		return nil
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	log := &simLog{disk: s.disk}
+	journal, err := persistence.Open(persistence.Config{Log: log, Snapshots: &simSnapshots{disk: s.disk, log: log}})
+	if err != nil {
+		return err
+	}
+	x := actors.New(actors.Config{Journal: journal, Terms: s.life().terms, Random: s.secrets, Fatal: s.fatal})
+	if err := x.RecoverStopped(context.Background()); err != nil {
+		return fmt.Errorf("recovery: %w", err)
+	}
+	key, err := x.MoveKey(btcKeys(true), s.firstIndex, s.operator())
+	x.Close()
+	if err := errors.Join(err, journal.Close()); err != nil {
+		return err
+	}
+	s.note("moved to another key from index %d and payout %d on", key.External, key.Change)
+	s.moved = true
+	s.count.moves++
+	return s.again(s.random.IntN(2) == 0)
+}
+
 // snapshot takes one, so that the next start goes on from it.
 func (s *btcSim) snapshot() error {
 	if s.log.left.Load() >= 0 {
@@ -222,12 +261,13 @@ type btcBackup struct {
 	disk     *simDisk
 	at       account.Time
 	mark     actors.Copy
+	moved    bool
 	answered map[account.TransactionID][]account.Outpoint
 	lifted   map[account.TransactionID]bool
 }
 
 func (s *btcSim) backup() error {
-	b := &btcBackup{disk: s.disk.clone(), at: account.TimeOf(time.Now()), answered: maps.Clone(s.answered), lifted: maps.Clone(s.lifted)}
+	b := &btcBackup{disk: s.disk.clone(), at: account.TimeOf(time.Now()), moved: s.moved, answered: maps.Clone(s.answered), lifted: maps.Clone(s.lifted)}
 	binary.LittleEndian.PutUint64(b.mark.ID[:], s.random.Uint64())
 	if s.random.IntN(3) > 0 { // else it is a copy of the directory, of which nobody said when it was made
 		b.mark.Taken = time.Now()
@@ -244,6 +284,9 @@ func (s *btcSim) restore() error {
 		return nil
 	}
 	b := s.backups[s.random.IntN(len(s.backups))]
+	if b.moved != s.moved { // what the other key has given out since is not watched
+		return nil
+	}
 	s.note("restore of the backup of %s", b.at)
 	s.count.restores++
 	noted := s.chain.Status().NextIndex

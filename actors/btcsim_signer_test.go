@@ -80,6 +80,7 @@ func (s *btcSim) paper() *btcPaper {
 // signPacket signs a payout, or what was made of it, and keeps it.
 func (s *btcSim) signPacket(p *btcPaper, packet *psbt.Packet) *btcHeld {
 	bitcointest.SignPacket(s.t, packet, txscript.SigHashAll)
+	bitcointest.SignPacketSecond(s.t, packet, txscript.SigHashAll)
 	signed, err := packet.B64Encode()
 	if err != nil {
 		panic(err)

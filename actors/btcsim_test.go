@@ -69,6 +69,7 @@ type btcSim struct {
 	lives     []btcLife // all so far; the last is the present one
 	backups   []*btcBackup
 	copied    *actors.Copy // the mark of the disk
+	moved bool // to the second key
 	firstIndex uint32       // that is asked for at each start
 	broken    atomic.Pointer[string] // an invariant
 	alerts    btcAlerts
@@ -95,7 +96,7 @@ type btcCount struct {
 	histories, steps                                           int
 	payments, paid, replaced, sales, exports, imports, cancels int
 	blocks, reorgs, deep                                       int
-	restarts, crashes, restores, checks                        int
+	restarts, crashes, restores, moves, checks                        int
 	confirmed, refunds, frozen, unassigned, reconciled         int
 }
 
@@ -115,6 +116,7 @@ func (c *btcCount) add(o btcCount) {
 	c.restarts += o.restarts
 	c.crashes += o.crashes
 	c.restores += o.restores
+	c.moves += o.moves
 	c.checks += o.checks
 	c.confirmed += o.confirmed
 	c.refunds += o.refunds
@@ -162,7 +164,7 @@ func TestBitcoinSimulation(t *testing.T) {
 	}
 	for what, n := range map[string]int{
 		"replaced payment": known.replaced, "confirmed payout": known.confirmed, "cancelled payout": known.cancels, "reorganisation": known.reorgs,
-		"reorganisation of what was final": known.deep, "restart": known.restarts, "crash": known.crashes, "restore": known.restores,
+		"reorganisation of what was final": known.deep, "restart": known.restarts, "crash": known.crashes, "restore": known.restores, "move to another key": known.moves,
 		"refund": known.refunds, "frozen credit": known.frozen, "output without an owner": known.unassigned, "reconciliation": known.reconciled,
 	} {
 		if n == 0 { // it isn't chance: these histories are always the same
@@ -313,6 +315,7 @@ var btcStepList = []btcStep{
 	{"cut", 4, (*btcSim).cutSoon},
 	{"backup", 2, (*btcSim).backup},
 	{"restore", 2, (*btcSim).restore},
+	{"move", 1, (*btcSim).moveKey},
 	{"snapshot", 1, (*btcSim).snapshot},
 	{"reconcile", 1, (*btcSim).reconcile},
 }
