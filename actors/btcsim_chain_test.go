@@ -92,7 +92,7 @@ func (s *btcSim) reorganise() error {
 	switch s.random.IntN(8) {
 	case 0, 1, 2:
 		depth += s.random.IntN(int(s.life().wanted()))
-	case 3:
+	case 3, 4:
 		depth += s.random.IntN(6)
 	}
 	depth = min(depth, int(tip-s.base))

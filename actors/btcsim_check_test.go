@@ -26,7 +26,13 @@ func (s *btcSim) checkAlways() error {
 		return nil // the network's chain is not the node's
 	}
 	truth := s.truth()
-	for _, t := range s.transactions(func(t *btcTransaction) bool { return t.Type == account.TypeSell }) {
+	for _, t := range s.transactions(isTrade) {
+		if t.Detail.Frozen > 0 {
+			s.frozen[t.id] = true
+		}
+		if t.Type != account.TypeSell {
+			continue
+		}
 		if err := s.checkSale(&t, truth); err != nil {
 			return err
 		}
@@ -119,6 +125,12 @@ func (s *btcSim) published() string {
 			out += fmt.Sprintf(" %+v", s.x.Payment(&t.Transaction))
 		}
 	}
+	for _, settled := range []bool{false, true} {
+		outputs, _, _ := s.x.UnassignedOutputs(settled, 0, 10_000)
+		for _, o := range outputs {
+			out += fmt.Sprintf("\nunassigned %+v", o)
+		}
+	}
 	payouts, _, _ := s.x.Payouts(0, 1000)
 	for _, p := range payouts {
 		out += fmt.Sprintf("\npayout %d %s %s %v %d %s", p.Number, p.TxID, p.Status(), p.Sales, p.Height, p.SpentBy)
@@ -145,6 +157,9 @@ func differing(before, after string) (out string) {
 			out += "+ " + line + "\n"
 		}
 	}
+	if out == "" {
+		return "the same lines in another order:\n" + before + "\n\n" + after
+	}
 	return out
 }
 
@@ -168,11 +183,13 @@ func (s *btcSim) checkAtEnd() error {
 			owned[o.Out] = true
 		}
 	}
+	ownerless := unassigned(s.x)
+	s.count.unassigned += len(ownerless)
 	for _, p := range s.payments {
 		if r := truth[p.address]; r != nil {
 			for _, o := range r.outputs {
-				if !owned[o.out] && !slices.Contains(unassigned(s.x), o.out) {
-					return fmt.Errorf("output %s of %s BTC, to %s of payment %s (lost by a restore: %t), is nobody's", o.out, o.btc, p.address, p.id, p.lost)
+				if owned[o.out] == slices.Contains(ownerless, o.out) {
+					return fmt.Errorf("output %s of %s BTC, to %s of payment %s (lost by a restore: %t), has an owner and none, or neither: %t", o.out, o.btc, p.address, p.id, p.lost, owned[o.out])
 				}
 			}
 		}
@@ -188,7 +205,17 @@ func (s *btcSim) checkAtEnd() error {
 
 // unassigned are the outputs that came to addresses of which a restored copy knows no
 // payment, and that wait for an operator.
-func unassigned(*actors.Exchange) []account.Outpoint { return nil }
+func unassigned(x *actors.Exchange) (outs []account.Outpoint) {
+	for _, settled := range []bool{false, true} {
+		outputs, _, _ := x.UnassignedOutputs(settled, 0, 10_000)
+		for _, o := range outputs {
+			if !o.Gone {
+				outs = append(outs, o.Out)
+			}
+		}
+	}
+	return outs
+}
 
 // checkPaymentAtEnd: what was credited, at the quote's price, and what is set aside to be
 // sent back are together what the chain has paid. The tolerance of the quote's terms, and
@@ -217,9 +244,6 @@ func (s *btcSim) checkPaymentAtEnd(t *btcTransaction, truth map[string]*received
 		if o.Refunded > 0 {
 			s.count.refunds++
 		}
-	}
-	if d.Frozen > 0 {
-		s.count.frozen++
 	}
 	what := fmt.Sprintf("payment %s (%s by %q) of %s AITBC for %s BTC, %s AITBC of it credited and %s frozen, %s BTC to be refunded, with outputs %+v, was paid %s BTC",
 		t.id, t.Status, d.By, t.Amount, d.BTC, t.Credited(), d.Frozen, refunded, d.Outputs, r.sum)

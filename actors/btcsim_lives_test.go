@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -87,21 +88,25 @@ func (s *btcSim) open(l btcLife) error {
 	if err != nil {
 		return err
 	}
-	keys, err := bitcoin.ParseKeys(bitcointest.AccountKey, bitcoin.Regtest)
-	if err != nil {
-		return err
-	}
+	keys := btcKeys(s.moved)
 	logger := slog.New(&s.alerts)
 	s.chain = actors.NewBitcoinChain(actors.BitcoinConfig{Node: node, Keys: keys, Poll: l.poll, Logger: logger, Random: func() float64 { return 0.5 }})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.x = actors.New(actors.Config{
 		Journal: s.journal, Terms: l.terms, Policy: l.policy, Chain: s.chain, Logger: logger, Random: s.secrets,
-		PassivateAfter: l.idle, Fatal: s.fatal,
+		PassivateAfter: l.idle, Fatal: s.fatal, Copy: s.copied, FirstIndex: s.firstIndex,
+		Identity: &actors.IdentityConfig{Mode: account.RealMode, ModeSaid: true, Network: bitcoin.Regtest, Keys: keys},
 	})
 	if err := s.x.Recover(context.Background(), func(actors.Progress) {}); err != nil {
 		return fmt.Errorf("recovery: %w", err)
 	}
 	synctest.Wait()
+	if s.copied != nil && s.random.IntN(4) > 0 { // else it ends before it has removed the mark
+		s.copied = nil
+	}
+	if s.chain.Status().NextIndex < s.firstIndex {
+		return fmt.Errorf("index %d is the next, after %d was asked for as the first", s.chain.Status().NextIndex, s.firstIndex)
+	}
 	return nil
 }
 
@@ -201,6 +206,47 @@ func (s *btcSim) stop() error {
 	return nil
 }
 
+// btcKeys are those that a start is given.
+func btcKeys(moved bool) *bitcoin.Keys {
+	text := bitcointest.AccountKey
+	if moved {
+		text = bitcointest.SecondAccountKey
+	}
+	keys, err := bitcoin.ParseKeys(text, bitcoin.Regtest)
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
+
+// moveKey stops the exchange, moves to another key, and goes on with that.
+func (s *btcSim) moveKey() error {
+	if s.moved || s.copied != nil { // each key is used once, and no copy is moved on which no service has run
+		return nil
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	log := &simLog{disk: s.disk}
+	journal, err := persistence.Open(persistence.Config{Log: log, Snapshots: &simSnapshots{disk: s.disk, log: log}})
+	if err != nil {
+		return err
+	}
+	x := actors.New(actors.Config{Journal: journal, Terms: s.life().terms, Random: s.secrets, Fatal: s.fatal})
+	if err := x.RecoverStopped(context.Background()); err != nil {
+		return fmt.Errorf("recovery: %w", err)
+	}
+	key, err := x.MoveKey(btcKeys(true), s.firstIndex, s.operator())
+	x.Close()
+	if err := errors.Join(err, journal.Close()); err != nil {
+		return err
+	}
+	s.note("moved to another key from index %d and payout %d on", key.External, key.Change)
+	s.moved = true
+	s.count.moves++
+	return s.again(s.random.IntN(2) == 0)
+}
+
 // snapshot takes one, so that the next start goes on from it.
 func (s *btcSim) snapshot() error {
 	if s.log.left.Load() >= 0 {
@@ -211,43 +257,65 @@ func (s *btcSim) snapshot() error {
 	return err
 }
 
-// btcBackup is a copy of the disk.
+// btcBackup is a copy of the disk, with the mark that it is one, and what had happened.
 type btcBackup struct {
-	disk *simDisk
-	at   account.Time
+	disk     *simDisk
+	at       account.Time
+	mark     actors.Copy
+	moved    bool
+	answered map[account.TransactionID][]account.Outpoint
+	lifted   map[account.TransactionID]bool
 }
 
 func (s *btcSim) backup() error {
+	b := &btcBackup{disk: s.disk.clone(), at: account.TimeOf(time.Now()), moved: s.moved, answered: maps.Clone(s.answered), lifted: maps.Clone(s.lifted)}
+	binary.LittleEndian.PutUint64(b.mark.ID[:], s.random.Uint64())
+	if s.random.IntN(3) > 0 { // else it is a copy of the directory, of which nobody said when it was made
+		b.mark.Taken = time.Now()
+	}
 	s.note("backup")
-	s.backups = append(s.backups, &btcBackup{s.disk.clone(), account.TimeOf(time.Now())})
+	s.backups = append(s.backups, b)
 	return nil
 }
 
-// restore goes on from a copy of the disk. As the operator is told to, signers destroy
-// what was exported since, and was not broadcast.
+// restore goes on from a copy of the disk, as the README says: signers destroy what was
+// exported since the copy was made, and who starts it looks at the next index.
 func (s *btcSim) restore() error {
 	if len(s.backups) == 0 {
 		return nil
 	}
 	b := s.backups[s.random.IntN(len(s.backups))]
+	if b.moved != s.moved { // what the other key has given out since is not watched
+		return nil
+	}
 	s.note("restore of the backup of %s", b.at)
 	s.count.restores++
+	noted := s.chain.Status().NextIndex
 	s.end()
-	s.disk = b.disk.clone()
-	markRestored(s.disk)
+	mark := b.mark
+	s.disk, s.copied = b.disk.clone(), &mark
+	s.answered, s.lifted = maps.Clone(b.answered), maps.Clone(b.lifted)
 	s.papers = slices.DeleteFunc(s.papers, func(p *btcPaper) bool { return p.at > b.at })
-	s.held = slices.DeleteFunc(s.held, func(h *btcHeld) bool { return h.at > b.at })
+	s.held = slices.DeleteFunc(s.held, func(h *btcHeld) bool { return h.exported > b.at })
 	for _, p := range s.payments {
 		p.lost = p.lost || p.at > b.at
 	}
 	for _, sale := range s.sales {
 		sale.lost = sale.lost || sale.at > b.at
 	}
-	return s.again(s.random.IntN(2) == 0)
+	if err := s.again(s.random.IntN(2) == 0); err != nil {
+		return err
+	}
+	if next := s.chain.Status().NextIndex; next < noted {
+		s.note("the next index is %d, below %d: it starts again", next, noted)
+		if err := s.stop(); err != nil {
+			return err
+		}
+		s.firstIndex = noted
+		return s.again(false)
+	}
+	return nil
 }
-
-// markRestored is how a start learns that it is on a copy.
-func markRestored(*simDisk) {}
 
 // btcLog is a simLog whose power goes after a number of records, in the middle of a
 // frame or not.

@@ -132,8 +132,7 @@ func (s *btcSim) transactions(choose func(*btcTransaction) bool) (all []btcTrans
 		if !ok {
 			continue
 		}
-		for n := uint32(1); n <= state.History.Last(); n++ {
-			t, _ := state.History.At(n)
+		for n, t := range state.History.Backward(1, state.History.Last(), 0, 0) {
 			if t.Detail == nil {
 				t.Detail = &account.Detail{}
 			}
@@ -236,6 +235,18 @@ func (s *btcSim) settleRefund() error {
 	refund := due[s.random.IntN(len(due))]
 	_, err := s.x.SettleRefund(refund.RefundID, "", s.operator(), "sent back", nil)
 	s.note("refund %s is settled: %s", refund.RefundID, said(err))
+	return nil
+}
+
+// settleUnassigned sends back what came to an address that this log gave to nobody.
+func (s *btcSim) settleUnassigned() error {
+	waiting, _, _ := s.x.UnassignedOutputs(false, 0, 100)
+	if len(waiting) == 0 {
+		return nil
+	}
+	o := waiting[s.random.IntN(len(waiting))]
+	_, err := s.x.SettleUnassignedOutput(o.Out, "", s.operator(), "sent back")
+	s.note("unassigned output %s is settled: %s", o.Out, said(err))
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/btcsuite/btcd/psbt/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
@@ -28,10 +27,10 @@ type btcPaper struct {
 
 // btcHeld is a transaction that a signer has signed: a payout, or something of its coins.
 type btcHeld struct {
-	number uint32
-	tx     *wire.MsgTx
-	signed string // the PSBT
-	at     account.Time
+	number   uint32
+	tx       *wire.MsgTx
+	signed   string       // the PSBT
+	exported account.Time // the payout, or the last of them
 }
 
 // takePapers gives signers what was exported.
@@ -79,8 +78,9 @@ func (s *btcSim) paper() *btcPaper {
 }
 
 // signPacket signs a payout, or what was made of it, and keeps it.
-func (s *btcSim) signPacket(number uint32, packet *psbt.Packet) *btcHeld {
+func (s *btcSim) signPacket(p *btcPaper, packet *psbt.Packet) *btcHeld {
 	bitcointest.SignPacket(s.t, packet, txscript.SigHashAll)
+	bitcointest.SignPacketSecond(s.t, packet, txscript.SigHashAll)
 	signed, err := packet.B64Encode()
 	if err != nil {
 		panic(err)
@@ -92,7 +92,7 @@ func (s *btcSim) signPacket(number uint32, packet *psbt.Packet) *btcHeld {
 	if err != nil {
 		panic(err)
 	}
-	h := &btcHeld{number: number, tx: tx, signed: signed, at: account.TimeOf(time.Now())}
+	h := &btcHeld{number: p.number, tx: tx, signed: signed, exported: p.at}
 	if !slices.ContainsFunc(s.held, func(other *btcHeld) bool { return other.tx.TxHash() == tx.TxHash() }) {
 		s.held = append(s.held, h)
 	}
@@ -115,7 +115,7 @@ func (s *btcSim) sign() error {
 	if p == nil {
 		return nil
 	}
-	return s.send("signs", s.signPacket(p.number, parsePacket(p.text)))
+	return s.send("signs", s.signPacket(p, parsePacket(p.text)))
 }
 
 // bump raises the fee of a payout, out of the change.
@@ -130,7 +130,7 @@ func (s *btcSim) bump() error {
 	if change.Value < bitcoin.DustLimit {
 		return nil
 	}
-	return s.send("raises the fee of", s.signPacket(p.number, packet))
+	return s.send("raises the fee of", s.signPacket(p, packet))
 }
 
 // drop leaves payees out of a payout; what they would have got is change, or fee.
@@ -147,7 +147,7 @@ func (s *btcSim) drop() error {
 	if len(tx.TxOut) == p.sales { // there is change
 		tx.TxOut[p.sales-1].Value += max(0, value-int64(s.random.IntN(20_000)))
 	}
-	return s.send("drops a payee of", s.signPacket(p.number, packet))
+	return s.send("drops a payee of", s.signPacket(p, packet))
 }
 
 // merge makes one transaction of two payouts, whose coins are others.
@@ -161,7 +161,9 @@ func (s *btcSim) merge() error {
 	packet.UnsignedTx.TxOut = append(packet.UnsignedTx.TxOut, more.UnsignedTx.TxOut...)
 	packet.Inputs, packet.Outputs = append(packet.Inputs, more.Inputs...), append(packet.Outputs, more.Outputs...)
 	s.note("a signer merges payouts %d and %d", p.number, other.number)
-	return s.send("merges another into", s.signPacket(p.number, packet))
+	both := *p
+	both.at = max(p.at, other.at)
+	return s.send("merges another into", s.signPacket(&both, packet))
 }
 
 func sharesOutput(a, b *wire.MsgTx) bool {
@@ -185,7 +187,7 @@ func (s *btcSim) spendElsewhere() error {
 	if out.Value < bitcoin.DustLimit {
 		return nil
 	}
-	return s.send("spends elsewhere a coin of", s.signPacket(p.number, packet))
+	return s.send("spends elsewhere a coin of", s.signPacket(p, packet))
 }
 
 // broadcast sends something that was signed at some time.
@@ -223,7 +225,7 @@ func (s *btcSim) importPayout() error {
 		}
 	}
 	if signed == "" {
-		signed = s.signPacket(p.number, parsePacket(p.text)).signed
+		signed = s.signPacket(p, parsePacket(p.text)).signed
 	}
 	by := s.operator()
 	s.launch("import of payout "+parsePacket(signed).UnsignedTx.TxHash().String(), func(ctx context.Context, x *actors.Exchange) string {

@@ -9,7 +9,7 @@ import (
 // changeAhead is how many change addresses above the highest that was used are known for
 // the exchange's own: those of payouts that a restored log has lost, and those that an
 // operator's wallet chose itself.
-const changeAhead = 1000
+var changeAhead uint32 = 1000 // never written but by tests, which derive fewer
 
 // changeScripts are the output scripts of the change chain, from index 0 on. Any
 // goroutine may use them.

@@ -50,7 +50,7 @@ func (q *refundQueue) init() {
 	q.open, q.settled = map[RefundID]account.Time{}, map[RefundID]account.Time{}
 }
 
-// note puts an output where state says that it belongs.
+// note puts an output, of which something was set aside, where state says that it belongs.
 func (q *refundQueue) note(state *account.State, n uint32, o *account.Output) {
 	id := RefundID{account.TransactionID{User: state.ID, N: n}, o.Out}
 	to, from := q.open, q.settled
@@ -67,7 +67,7 @@ func (q *refundQueue) note(state *account.State, n uint32, o *account.Output) {
 func (q *refundQueue) noteOut(state *account.State, n uint32, out account.Outpoint) {
 	if t, ok := state.History.At(n); ok && t.Detail != nil {
 		for i := range t.Detail.Outputs {
-			if o := &t.Detail.Outputs[i]; o.Out == out {
+			if o := &t.Detail.Outputs[i]; o.Out == out && o.Refunded > 0 {
 				q.note(state, n, o)
 			}
 		}

@@ -3,9 +3,11 @@ package actors_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
+	"github.com/aitbc/exchange/actors/bitcoin"
 )
 
 // queue lists the whole refund queue in pages of two: amounts in satoshi.
@@ -75,6 +77,28 @@ func TestARefundIsListedUntilItIsSettledAlsoAfterARestart(t *testing.T) {
 	}
 	if _, err := p.SettleRefund(actors.RefundID{Payment: ids[0], Out: second}, "", "olga", "r", nil); codeOf(err) != account.CodeNotFound {
 		t.Errorf("an output of another payment: %v", err)
+	}
+}
+
+func TestTheOrderOfRefundsFollowsAnOutputThatCameEarlierInAnotherBlock(t *testing.T) {
+	disk := onDisk(t, t.TempDir())
+	p := newPaidWorld(t, disk)
+	first, second, third := p.buy(p.s, thousand), p.buy(p.s, thousand), p.buy(p.s, thousand)
+	p.block(100, p.output(first, 1, price+1))
+	p.block(101, p.output(second, 2, price+2))
+	out := p.output(third, 3, price+3)
+	p.block(102, out)
+	p.block(104)
+	if got := p.queue(false); got != "1/1 2/2 3/3 3" {
+		t.Fatalf("the queue is %s", got)
+	}
+	earlier := time.Now().Add(-time.Hour) // as the miner of the block that replaces it says
+	p.chain.tell(t, &bitcoin.Removed{Output: out, Block: ref(102)}, &bitcoin.InBlock{Output: out, Block: ref(105), Time: earlier}, &bitcoin.Tip{Block: ref(105), Time: time.Now()})
+	for _, when := range []string{"before a restart", "after it"} {
+		if got := p.queue(false); got != "3/3 1/1 2/2 3" {
+			t.Errorf("%s the queue is %s", when, got)
+		}
+		p.restart(disk)
 	}
 }
 

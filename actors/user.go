@@ -163,6 +163,10 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 		x.closed(u, e.N, t.Type)
 	case *account.PaymentCredited:
 		x.credited(u, state, e)
+	case *account.OutputSeen: // the time at which the money came may be another now
+		x.refunds.noteOut(state, e.N, e.Out)
+	case *account.OutputConfirmed: // the same, by another block's time
+		x.refunds.noteOut(state, e.N, e.Out)
 	case *account.RefundQueued:
 		x.refunds.noteOut(state, e.N, e.Out)
 		x.payments.alert(account.TransactionID{User: u.id}, event)

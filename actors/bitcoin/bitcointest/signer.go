@@ -64,6 +64,12 @@ func SignPacket(t testing.TB, packet *psbt.Packet, kind txscript.SigHashType) {
 	signPacket(t, packet, kind, signerKey)
 }
 
+// SignPacketSecond is SignSecond for a packet that was read, and perhaps changed.
+func SignPacketSecond(t testing.TB, packet *psbt.Packet, kind txscript.SigHashType) {
+	t.Helper()
+	signPacket(t, packet, kind, secondSignerKey)
+}
+
 // signPacket signs the inputs whose public keys are those of an account's private key.
 func signPacket(t testing.TB, packet *psbt.Packet, kind txscript.SigHashType, account string) {
 	t.Helper()
