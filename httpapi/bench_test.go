@@ -29,7 +29,7 @@ func benchServer(tb testing.TB, change ...func(*Config)) *Server {
 		tb.Fatal(err)
 	}
 	exchange := actors.New(actors.Config{Journal: journal, Terms: actors.DefaultTerms(), Faucet: true, Random: rand.Reader})
-	cfg := Config{Exchange: exchange, Journal: journal, Demo: true, Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{Exchange: exchange, Demo: true, Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&cfg)
 	}

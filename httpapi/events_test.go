@@ -54,7 +54,7 @@ func startLive(t *testing.T, dir string, change func(*Config, *actors.Config)) *
 		Journal: journal, Terms: terms, Faucet: true, Random: rand.Reader,
 		Chain: actors.NewSimulatedChain(time.Hour, terms.Confirmations, rand.Reader),
 	}
-	cfg := Config{Journal: journal, Demo: true, Keys: keys, Version: "test", Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{Demo: true, Keys: keys, Version: "test", Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg, &backend)
 	}

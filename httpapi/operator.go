@@ -8,7 +8,6 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
-	"github.com/aitbc/exchange/persistence"
 )
 
 const maxReason = 500 // characters
@@ -259,7 +258,7 @@ func (s *Server) takeSnapshot(r *request) error {
 		return err
 	}
 	switch err := s.exchange.OperatorSnapshot(r.operator); {
-	case errors.Is(err, persistence.ErrSnapshotRunning):
+	case errors.Is(err, actors.ErrSnapshotRunning):
 		return &Problem{Status: fasthttp.StatusConflict, Code: "snapshot_running", Title: "Snapshot running", Detail: "a snapshot is being taken; there is one at a time"}
 	case errors.Is(err, actors.ErrNotReady):
 		return unavailable(1, "the service is starting or stopping")

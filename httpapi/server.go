@@ -20,7 +20,6 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/httpapi/eventloop"
 	"github.com/aitbc/exchange/httpapi/throttle"
-	"github.com/aitbc/exchange/persistence"
 )
 
 // Limits of a request.
@@ -32,7 +31,6 @@ const (
 // Config is what a Server needs. Fields without a default are required.
 type Config struct {
 	Exchange *actors.Exchange
-	Journal  *persistence.Journal // for metrics
 	Demo     bool
 	Keys     []OperatorKey // none: operators are refused
 	Logins   Logins
