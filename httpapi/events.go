@@ -155,7 +155,7 @@ func (s *Server) events(r *request) error {
 		}
 		if c := connOf(st.conn); c != nil {
 			if loop, ok := c.Conn.(*eventloop.Conn); ok {
-				conn, err := loop.Detach()
+				conn, err := loop.Hijack()
 				if err != nil {
 					s.streams.leave(nil)
 					watcher.Close()
