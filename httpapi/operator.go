@@ -147,7 +147,7 @@ func (s *Server) openTransactions(r *request) error {
 			}
 		}
 		if err != nil {
-			return badField("cursor", "want the next_cursor of the page before: %v", err)
+			return badField("cursor", "must be the next_cursor of the page before: %v", err)
 		}
 	}
 	wanted, _ := account.ParseType(kind)
@@ -211,7 +211,7 @@ func (s *Server) completeTransaction(r *request) error {
 		return err
 	}
 	if txHash != "" && !isTxHash(txHash) {
-		return badField("tx_hash", "want the 64 hexadecimal digits of a Bitcoin transaction id")
+		return badField("tx_hash", "must be the 64 hexadecimal digits of a Bitcoin transaction id")
 	}
 	idem, err := r.idempotency()
 	if err != nil {

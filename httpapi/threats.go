@@ -120,7 +120,7 @@ A client sends what two programs read in two ways, or what breaks one [V1, V4]:
     TestARequestHasOneReadingOrNone.
   - What the event loops answer is what fasthttp's server would have answered, and a
     client that never stops sending holds none of them.
-    TestTheLoopsAnswerAsFasthttpDoes, TestWhatWaitsHoldsNoLoop.
+    TestTheLoopsAnswerAsFasthttpDoes, TestARequestThatWaitsForAStuckLogHoldsUpNoEventLoop.
   - Bodies, headers, paths and JSON have limits and one form.
     TestABodyOver64KiBIsTooLarge, TestAHeaderOver8KiBIsTooLarge,
     TestAPathIsTakenAsItCame, TestNestedOrBrokenTextIsRefusedUnread,

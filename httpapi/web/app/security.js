@@ -134,7 +134,7 @@ function appForm() {
     },
     send: (members) => api.post(`${FACTORS}/totp/confirm`, members).catch((error) => {
       if (error.code !== 'second_factor_refused') throw error;
-      throw new api.Problem(403, { code: error.code, field: 'code', detail: 'This code does not fit. Type the newest one, and see that the clock of your phone is right' });
+      throw new api.Problem(403, { code: error.code, field: 'code', detail: 'Wrong code. Enter the newest one, and check that your phone\'s clock is right' });
     }),
     done: (answer) => enrolled(answer, 'The authenticator app is set up'),
   });

@@ -9,8 +9,8 @@ import { Form } from './form.js';
 // The ways, in the order in which they are offered.
 const WAYS = {
   passkey: { offer: 'Use a passkey', words: 'Your device asks for your fingerprint, face or screen lock.' },
-  totp: { offer: 'Use the authenticator app', words: 'Type the six digits that your authenticator app shows now.', member: 'code', label: 'Code of the app', inputmode: 'numeric', maxlength: 16, wrong: 'This code does not hold. Check that it is the code of this account, or wait for the next one: a code counts once' },
-  recovery_code: { offer: 'Use a recovery code', words: 'Type one of the codes that you kept. It is good once.', member: 'recovery_code', label: 'Recovery code', inputmode: 'text', maxlength: 64, wrong: 'This is no recovery code of yours, or it has been used' },
+  totp: { offer: 'Use the authenticator app', words: 'Type the six digits that your authenticator app shows now.', member: 'code', label: 'Code of the app', inputmode: 'numeric', maxlength: 16, wrong: 'Wrong code. Check that it is the code of this account, or wait for the next one: each code works once' },
+  recovery_code: { offer: 'Use a recovery code', words: 'Type one of the codes that you kept. It is good once.', member: 'recovery_code', label: 'Recovery code', inputmode: 'text', maxlength: 64, wrong: 'Wrong recovery code, or one that has been used' },
 };
 
 let asking = null; // the promise of the dialog that is open
