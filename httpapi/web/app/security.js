@@ -1,5 +1,5 @@
-// The account dialog's Security section: the second factors that there are, and setting
-// up, removing and replacing them. Answers rotate the session's token (api.js).
+// The account dialog's Security section: lists, enrols, replaces and removes second factors.
+// Responses rotate the session's token (api.js).
 
 import * as api from './api.js';
 import * as passkey from './passkey.js';
@@ -10,7 +10,7 @@ import { Form } from './form.js';
 
 const FACTORS = '/api/users/me/factors';
 
-let codes = null; // recovery codes that the person has not said to have kept
+let codes = null; // new recovery codes, until the person confirms to have kept them
 let forms;
 
 export function start() {
@@ -38,8 +38,8 @@ export async function open() {
   await load();
 }
 
-// lead brings who has no factor yet to the section.
-export function lead() {
+// openForEnrolment opens the section for a user who has no second factor yet.
+export function openForEnrolment() {
   $('account-open').click();
   const title = $('security-title');
   title.scrollIntoView({ block: 'start', behavior: 'instant' });
