@@ -177,7 +177,7 @@ func TestNoBodyIsAnObjectWithoutMembers(t *testing.T) {
 	}
 }
 
-func TestWhatIsDecodedOutlivesTheBody(t *testing.T) {
+func TestDecodedValuesOutliveTheBody(t *testing.T) {
 	body := []byte(`{"amount":1,"to":"wallet"}`)
 	var to string
 	var amount account.Money

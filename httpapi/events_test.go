@@ -232,7 +232,7 @@ func (c *liveClient) expect(names ...string) (e event) {
 	return e
 }
 
-func TestAStreamTellsWhatHappensAndIsWhatReadsShow(t *testing.T) {
+func TestAStreamSendsTheSameStateAsReadsShow(t *testing.T) {
 	l := startLive(t, t.TempDir(), nil)
 	id, token := l.login("aitbc1wallet_stream")
 	c := l.open(id, token, "")
@@ -522,7 +522,7 @@ func TestAHeadOfAStreamOpensNone(t *testing.T) {
 	}
 }
 
-func TestAStreamSaysThatItsSessionGoesOnUnderAnotherToken(t *testing.T) {
+func TestAStreamReportsThatItsTokenWasRotated(t *testing.T) {
 	passkeys, err := secondfactor.NewCeremonies("AITBC Exchange", []string{testOrigin}, time.Now)
 	if err != nil {
 		t.Fatal(err)

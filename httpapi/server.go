@@ -331,8 +331,8 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	s.finish(r, 0)
 }
 
-// quiet passes on what fasthttp logs by itself, which is about connections, at
-// debug level. Its words about a malformed request quote it, with whatever secret
+// quiet logs fasthttp's own messages, which are about connections, at
+// debug level. Those about a malformed request quote it, with whatever secret
 // is in it, so they are left out: the request's own line says what was wrong.
 type quiet struct{ log *slog.Logger }
 

@@ -255,17 +255,17 @@ func (s *service) end(t *testing.T) {
 
 // soon is a context for what must not take long.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-const patience = 10 * time.Second
+const waitLimit = 10 * time.Second
 
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for begun := time.Now(); !is(); runtime.Gosched() {
-		if time.Since(begun) > patience {
+		if time.Since(begun) > waitLimit {
 			t.Fatalf("waited in vain until %s", what)
 		}
 	}
@@ -293,7 +293,7 @@ func (s *service) dial(t *testing.T) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(waitLimit))
 	t.Cleanup(func() { conn.Close() })
 	return &client{t, conn.(*net.TCPConn), bufio.NewReader(conn)}
 }
