@@ -31,10 +31,11 @@ deps:
 		if test -n "$$browser" && command -v "$$browser" >/dev/null; then found=1; fi; \
 	done; \
 	test -n "$$found" || missing="$$missing chromium"; \
+	for tool in curl jq; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if test -z "$$missing"; then exit 0; fi; \
 	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; then exit 0; fi; \
-	echo "The tests need:$$missing (the race detector a C compiler, the browser tests Chromium). On Debian, as root: apt-get install$$missing"
+	echo "The tests need:$$missing (the race detector a C compiler, the browser tests Chromium, the README its curl and jq). On Debian, as root: apt-get install$$missing"
 
 ## vendor-check: compare the vendored files with their npm packages (needs npm)
 vendor-check:

@@ -23,7 +23,7 @@ func (x *Exchange) LoginFrom(wallet, client string) (state *account.State, token
 	if err != nil {
 		return nil, "", err
 	}
-	login := &account.Login{Session: hash, ExpiresAt: x.now().Add(x.cfg.Terms.SessionLifetime), Client: client}
+	login := &account.Login{Session: hash, ExpiresAt: x.now().Add(x.cfg.Terms.SessionLifetime), Client: client, Restores: x.restores}
 	if n := u.reserved.Load(); n != nil {
 		login.Wallet, login.Email, login.Username = n.wallet, n.email, n.username
 	}

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"encoding/hex"
 	"strconv"
 
 	"github.com/aitbc/exchange/actors/account"
@@ -42,6 +43,7 @@ func userAct(id account.UserID, action, note string) Act {
 func payoutTarget(number uint32) string { return "payout:" + strconv.FormatUint(uint64(number), 10) }
 
 func keyTarget(f account.KeyFingerprint) string { return "key:" + f.String() }
+func copyTarget(id account.CopyID) string       { return "copy:" + hex.EncodeToString(id[:]) }
 
 var statusActions = map[account.Status]string{
 	account.Active: "user.reactivate", account.Inactive: "user.close", account.Suspended: "user.suspend",
@@ -87,12 +89,18 @@ func actOfCommand(id account.UserID, command account.Command) Act {
 		return operatorAct(c.Payout.By, "payout.export", "payouts", "")
 	case *account.SignPayout:
 		return operatorAct(c.By, "payout.sign", payoutTarget(c.Number), "")
+	case *account.ReplacePayout:
+		return operatorAct(c.By, "payout.sign", payoutTarget(c.Number), "")
 	case *account.CancelPayout:
 		return operatorAct(c.By, "payout.cancel", payoutTarget(c.Number), c.Reason)
 	case *account.MoveKey:
 		return operatorAct(c.By, "key.move", keyTarget(c.Key.Fingerprint), "")
 	case *account.SettleRefund:
 		return operatorAct(c.By, "refund.settle", transactionTarget(id, c.N), noteOf(c.Out.String(), c.Reason))
+	case *account.SettleUnassigned:
+		return operatorAct(c.By, "unassigned-output.settle", "output:"+c.Out.String(), noteOf(c.TxHash, c.Reason))
+	case *account.RestoreLog:
+		return Act{Actor: "system", Action: "log.restore", Target: copyTarget(c.Copy)}
 	case *account.ReplayNotice: // its event needs none: many may be replayed by one act
 		return operatorAct(c.By, "notice.replay", "notice:"+account.NoticeID{User: id, N: c.N}.String(), "")
 	case *account.AddAddress:
@@ -151,12 +159,18 @@ func ActOfEvent(id account.UserID, event account.Event) Act {
 		return operatorAct(e.Payout.By, "payout.export", "payouts", "")
 	case *account.PayoutSigned:
 		return operatorAct(e.By, "payout.sign", payoutTarget(e.Number), "")
+	case *account.PayoutReplaced:
+		return operatorAct(e.By, "payout.sign", payoutTarget(e.Number), "")
 	case *account.PayoutCancelled:
 		return operatorAct(e.By, "payout.cancel", payoutTarget(e.Number), "")
 	case *account.ExtendedKeyAdded: // the first is nobody's act
 		return operatorAct(e.By, "key.move", keyTarget(e.Fingerprint), "")
 	case *account.RefundSettled:
 		return operatorAct(e.By, "refund.settle", transactionTarget(id, e.N), "")
+	case *account.UnassignedOutputSettled:
+		return operatorAct(e.By, "unassigned-output.settle", "output:"+e.Out.String(), "")
+	case *account.LogRestored:
+		return Act{Actor: "system", Action: "log.restore", Target: copyTarget(e.Copy)}
 	case *account.AddressAdded:
 		return userAct(id, "address.add", "")
 	case *account.AddressRemoved:

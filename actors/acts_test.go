@@ -18,20 +18,24 @@ var auditedEvents = map[string]struct {
 	event   account.Event
 	command account.Command
 }{
-	"ExtendedKeyAdded":   {&account.ExtendedKeyAdded{Fingerprint: account.KeyFingerprint{7}, By: "olga"}, &account.MoveKey{Key: account.ExtendedKey{Fingerprint: account.KeyFingerprint{7}}, By: "olga"}},
-	"Deposited":          {&account.Deposited{By: "olga"}, &account.Deposit{By: "olga"}},
-	"Credited":           {&account.Credited{By: "olga"}, &account.Credit{By: "olga"}},
-	"Debited":            {&account.Debited{By: "olga"}, &account.Debit{By: "olga"}},
-	"StatusChanged":      {&account.StatusChanged{Status: account.Suspended, By: "olga"}, &account.SetStatus{Status: account.Suspended, By: "olga"}},
-	"TxCompleted":        {&account.TxCompleted{N: 3, By: "olga"}, &account.Complete{N: 3, By: "olga"}},
-	"TxFailed":           {&account.TxFailed{N: 3, By: "olga"}, &account.Fail{N: 3, By: "olga"}},
-	"FreezeLifted":       {&account.FreezeLifted{N: 3, By: "olga"}, &account.LiftFreeze{N: 3, By: "olga"}},
-	"FactorsReset":       {&account.FactorsReset{By: "olga"}, &account.ResetFactors{By: "olga"}},
-	"RecoveryCancelled":  {&account.RecoveryCancelled{By: "olga"}, &account.CancelRecovery{By: "olga"}},
-	"PayoutExported":     {&account.PayoutExported{Payout: account.Payout{By: "olga"}}, &account.ExportPayout{Payout: account.Payout{By: "olga"}}},
-	"PayoutSigned":       {&account.PayoutSigned{Number: 3, By: "olga"}, &account.SignPayout{Number: 3, By: "olga"}},
-	"PayoutCancelled":    {&account.PayoutCancelled{Number: 3, By: "olga"}, &account.CancelPayout{Number: 3, By: "olga"}},
-	"RefundSettled":      {&account.RefundSettled{N: 3, By: "olga"}, &account.SettleRefund{N: 3, By: "olga"}},
+	"ExtendedKeyAdded":  {&account.ExtendedKeyAdded{Fingerprint: account.KeyFingerprint{7}, By: "olga"}, &account.MoveKey{Key: account.ExtendedKey{Fingerprint: account.KeyFingerprint{7}}, By: "olga"}},
+	"Deposited":         {&account.Deposited{By: "olga"}, &account.Deposit{By: "olga"}},
+	"Credited":          {&account.Credited{By: "olga"}, &account.Credit{By: "olga"}},
+	"Debited":           {&account.Debited{By: "olga"}, &account.Debit{By: "olga"}},
+	"StatusChanged":     {&account.StatusChanged{Status: account.Suspended, By: "olga"}, &account.SetStatus{Status: account.Suspended, By: "olga"}},
+	"TxCompleted":       {&account.TxCompleted{N: 3, By: "olga"}, &account.Complete{N: 3, By: "olga"}},
+	"TxFailed":          {&account.TxFailed{N: 3, By: "olga"}, &account.Fail{N: 3, By: "olga"}},
+	"FreezeLifted":      {&account.FreezeLifted{N: 3, By: "olga"}, &account.LiftFreeze{N: 3, By: "olga"}},
+	"FactorsReset":      {&account.FactorsReset{By: "olga"}, &account.ResetFactors{By: "olga"}},
+	"RecoveryCancelled": {&account.RecoveryCancelled{By: "olga"}, &account.CancelRecovery{By: "olga"}},
+	"PayoutExported":    {&account.PayoutExported{Payout: account.Payout{By: "olga"}}, &account.ExportPayout{Payout: account.Payout{By: "olga"}}},
+	"PayoutSigned":      {&account.PayoutSigned{Number: 3, By: "olga"}, &account.SignPayout{Number: 3, By: "olga"}},
+	"PayoutCancelled":   {&account.PayoutCancelled{Number: 3, By: "olga"}, &account.CancelPayout{Number: 3, By: "olga"}},
+	"RefundSettled":     {&account.RefundSettled{N: 3, By: "olga"}, &account.SettleRefund{N: 3, By: "olga"}},
+	"UnassignedOutputSettled": {
+		&account.UnassignedOutputSettled{Out: account.Outpoint{Index: 3}, By: "olga"}, &account.SettleUnassigned{Out: account.Outpoint{Index: 3}, By: "olga"},
+	},
+	"PayoutReplaced":     {&account.PayoutReplaced{Number: 3, By: "olga"}, &account.ReplacePayout{Number: 3, By: "olga"}},
 	"WithdrawalApproved": {&account.WithdrawalApproved{N: 3, By: "olga"}, &account.ApproveWithdrawal{N: 3, By: "olga"}},
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/btcsuite/btcd/wire/v2"
+
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
 )
@@ -35,11 +37,11 @@ type BitcoinChain struct {
 	cancel   context.CancelFunc
 	finished sync.WaitGroup
 	handle   Handle
-	keys     *bitcoin.Keys // not written after Start
 
 	watcher atomic.Pointer[bitcoin.Watcher] // nil until the first block to read is known
 	ready   atomic.Bool                     // a place in the chain is in the log
 	failed  atomic.Pointer[error]           // why it is not followed any more
+	change  changeScripts
 
 	mu    sync.Mutex
 	next  uint32   // guarded by mu: above every index that was ever used
@@ -51,16 +53,19 @@ func NewBitcoinChain(cfg BitcoinConfig) *BitcoinChain {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &BitcoinChain{cfg: cfg, network: cfg.Keys.Network(), keys: cfg.Keys}
+	b := &BitcoinChain{cfg: cfg, network: cfg.Keys.Network(), change: changeScripts{keys: cfg.Keys, index: map[string]uint32{}}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
 }
 
 // Start implements Chain.
 func (b *BitcoinChain) Start(resume Resume, handle Handle) {
-	b.handle, b.next = handle, resume.NextIndex
+	b.handle = handle
+	b.mu.Lock()
+	b.next = resume.NextIndex
+	b.mu.Unlock()
 	if resume.Keys != nil {
-		b.keys = resume.Keys
+		b.change.keys = resume.Keys
 	}
 	b.finished.Add(1)
 	if len(resume.Trail) == 0 {
@@ -105,12 +110,18 @@ func (b *BitcoinChain) begin(resume Resume) {
 // watch makes the watcher, with all that was ever given out.
 func (b *BitcoinChain) watch(resume Resume, start int32) {
 	follower := bitcoin.NewFollower(bitcoin.FollowerConfig{
-		Network: b.network, Start: start, Trail: resume.Trail, Outputs: withinReorg(resume),
+		Network: b.network, Start: start, Trail: resume.Trail, Outputs: withinReorg(resume), Spends: spendsWithinReorg(resume),
 	})
 	for _, address := range resume.Addresses {
 		if script, err := bitcoin.ScriptOf(address, b.network); err == nil { // else it is one of another network
 			follower.Watch(script)
 		}
+	}
+	for _, coin := range resume.Coins {
+		follower.WatchCoin(coin)
+	}
+	for _, script := range b.change.upTo(resume.NextChange + changeAhead) {
+		follower.WatchOwn(script)
 	}
 	b.watcher.Store(bitcoin.NewWatcher(bitcoin.WatcherConfig{
 		Source: b.cfg.Node, Follower: follower, Handle: b.take, Poll: b.cfg.Poll, Logger: b.cfg.Logger, Random: b.cfg.Random,
@@ -127,6 +138,15 @@ func withinReorg(resume Resume) (outputs []bitcoin.InBlock) {
 		}
 	}
 	return outputs
+}
+
+func spendsWithinReorg(resume Resume) (spends []bitcoin.SpentInBlock) {
+	for _, s := range resume.Spends {
+		if len(resume.Trail) == 0 || s.Block.Height >= resume.Trail[0].Height {
+			spends = append(spends, s)
+		}
+	}
+	return spends
 }
 
 func (b *BitcoinChain) run() {
@@ -173,7 +193,7 @@ func (b *BitcoinChain) NewAddress() (Address, error) {
 	}
 	for {
 		index := b.takeIndex()
-		text, err := b.keys.Address(index)
+		text, err := b.change.keys.Address(index)
 		if err != nil {
 			if index < bitcoin.MaxIndex {
 				continue // one index in 2^127 has no key
@@ -209,18 +229,20 @@ func (b *BitcoinChain) GiveBack(a Address) {
 }
 
 // Keys implements Payer.
-func (b *BitcoinChain) Keys() *bitcoin.Keys { return b.keys }
+func (b *BitcoinChain) Keys() *bitcoin.Keys { return b.change.keys }
 
 // Node implements Payer.
 func (b *BitcoinChain) Node() *bitcoin.Node { return b.cfg.Node }
 
-// WatchPayout implements Payer.
-func (b *BitcoinChain) WatchPayout(address string) {
-	// The address was checked, and without a watcher there were no coins.
-	if script, err := bitcoin.ScriptOf(address, b.network); err == nil && b.watcher.Load() != nil {
-		b.watcher.Load().Watch(script)
+// WatchCoins implements Payer.
+func (b *BitcoinChain) WatchCoins(coins []wire.OutPoint, change uint32) {
+	if w := b.watcher.Load(); w != nil { // without it there were no coins
+		w.WatchCoins(coins, b.change.upTo(change+changeAhead))
 	}
 }
+
+// ChangeIndex implements Payer.
+func (b *BitcoinChain) ChangeIndex(script []byte) (uint32, bool) { return b.change.indexOf(script) }
 
 // CheckAddress implements Chain.
 func (b *BitcoinChain) CheckAddress(address string) error {
@@ -250,5 +272,8 @@ func (b *BitcoinChain) Status() (s ChainStatus) {
 	if failed := b.failed.Load(); failed != nil {
 		s.Failed = *failed
 	}
+	b.mu.Lock()
+	s.NextIndex = b.next
+	b.mu.Unlock()
 	return s
 }

@@ -132,7 +132,7 @@ func (s *btcSim) transactions(choose func(*btcTransaction) bool) (all []btcTrans
 		if !ok {
 			continue
 		}
-		for n := uint32(1); n <= state.History.Len(); n++ {
+		for n := uint32(1); n <= state.History.Last(); n++ {
 			t, _ := state.History.At(n)
 			if t.Detail == nil {
 				t.Detail = &account.Detail{}

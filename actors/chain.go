@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
@@ -17,7 +18,8 @@ const CodeBadAddress account.Code = "bad_address"
 // goroutine and must not block for long.
 type Chain interface {
 	// Start begins to give what is found out to handle, one call at a time and in
-	// order: see Handle. It is called once, before all others but CheckAddress.
+	// order: see Handle. It is called once. Until then no address can be had, and
+	// nothing is known; it may come after Watch and WatchPayout.
 	Start(resume Resume, handle Handle)
 	// Stop ends that; no call of handle is under way after it has returned.
 	Stop()
@@ -64,18 +66,26 @@ type Resume struct {
 	Addresses []string          // that were ever given out
 	NextIndex uint32            // above every index that was
 	Keys      *bitcoin.Keys     // of all addresses; nil: those that the Chain was made with
+
+	Coins      []wire.OutPoint        // of the exchange's key: what spends them is reported
+	Spends     []bitcoin.SpentInBlock // likewise, that a reorganisation could take back; their IDs and blocks
+	NextChange uint32                 // above every index of the change chain that was used
 }
 
 func (r *Resume) join(other Resume) {
 	r.Outputs = append(r.Outputs, other.Outputs...)
 	r.Addresses = append(r.Addresses, other.Addresses...)
 	r.NextIndex = max(r.NextIndex, other.NextIndex)
+	r.Coins = append(r.Coins, other.Coins...)
+	r.Spends = append(r.Spends, other.Spends...)
+	r.NextChange = max(r.NextChange, other.NextChange)
 }
 
 // ChainStatus is where a Chain is.
 type ChainStatus struct {
 	bitcoin.Status
-	Failed error // why it is not followed any more; only a restart helps
+	Failed    error  // why it is not followed any more; only a restart helps
+	NextIndex uint32 // above every index of an address that was given out
 }
 
 // checkBitcoinAddress checks where a sale is to be paid.

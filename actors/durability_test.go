@@ -150,8 +150,8 @@ func TestAFullQueueRefusesAndChangesNothing(t *testing.T) {
 		release()
 		wg.Wait()
 		state := w.state(s.UserID())
-		if accepted != 4 || state.Held != 4*account.Unit || state.History.Len() != 5 {
-			t.Errorf("%d accepted, %s held, %d transactions", accepted, state.Held, state.History.Len())
+		if accepted != 4 || state.Held != 4*account.Unit || state.History.Last() != 5 {
+			t.Errorf("%d accepted, %s held, %d transactions", accepted, state.Held, state.History.Last())
 		}
 		// What was refused left nothing behind: names are free, and keys are unused.
 		other, _ := w.login("aitbc1wallet_other")

@@ -32,6 +32,9 @@ var (
 	ErrPaymentsOff = errors.New("no Bitcoin node is configured")
 	// ErrChainDown: the chain is not followed, so that a payment could go unseen.
 	ErrChainDown = errors.New("the Bitcoin chain is not followed at the moment")
+	// ErrChainBehind: what the chain has is not known to its end, so that a payout of the
+	// same sales may be there.
+	ErrChainBehind = errors.New("the Bitcoin chain is not followed to its end at the moment, where a payout may be that the log does not know")
 	// ErrNodeDown: the Bitcoin node does not answer.
 	ErrNodeDown = errors.New("the Bitcoin node cannot be used at the moment")
 	// ErrNoRate: there is no rate that is young enough to trade at.
@@ -63,6 +66,16 @@ type Config struct {
 	// RecoveryDelay is how long it takes until who lost their second factor is without
 	// one. Default 72 h.
 	RecoveryDelay time.Duration
+
+	// Copy is set where the journal's data are a copy: what may have been given out
+	// since it was made is skipped. nil: they are not. Once Recover has returned it is
+	// in the log, and the mark of the copy may be cleared.
+	Copy *Copy
+
+	// FirstIndex is the lowest index of an address that is given out from now on. The
+	// addresses between those in the log and it are given to nobody. It only ever raises
+	// the index: 0 leaves it as it is.
+	FirstIndex uint32
 
 	// Audit is written before what operators do, and before changes of an account's
 	// security. nil: nothing is.
@@ -117,9 +130,11 @@ type Exchange struct {
 	payments  payments
 	refunds   refundQueue
 	payouts   payouts
-	snapshots snapshots
-	uses      uses
-	notices   notices
+
+	unassigned unassigned
+	snapshots  snapshots
+	uses       uses
+	notices    notices
 
 	recoveries recoveries
 
@@ -129,7 +144,8 @@ type Exchange struct {
 	created createdUsers
 	cursor  *user // the system account, which no directory has
 
-	keys *bitcoin.Keys // of all addresses, after Recover; nil where Config.Identity has none
+	keys     *bitcoin.Keys // of all addresses, after Recover; nil where Config.Identity has none
+	restores uint32        // of the log; fixed before anything is served
 
 	lastRate     atomic.Int64  // that Config.Rate gave; 0 before the first
 	transactions atomic.Uint64 // of all accounts, for metrics
@@ -173,6 +189,7 @@ func New(cfg Config) *Exchange {
 	x.payments.init(x)
 	x.refunds.init()
 	x.payouts.init(x)
+	x.unassigned.init(x)
 	x.snapshots.init(x)
 	x.uses.init(cfg.Terms.SessionIdle)
 	x.enrolments = secondfactor.NewEnrolments(cfg.Random, cfg.Now)
@@ -248,6 +265,7 @@ type Stats struct {
 	Reversed     uint64 // credits that the chain took back since the start
 	Refunds      uint64 // queued since the start
 	RefundsDue   int    // waiting to be sent back
+	Unassigned   int    // outputs without an owner that wait for an operator
 }
 
 // Stats returns the counters and gauges of this moment.
@@ -265,6 +283,7 @@ func (x *Exchange) Stats() Stats {
 		Reversed:     x.payments.frozen.Load(),
 		Refunds:      x.payments.refunds.Load(),
 		RefundsDue:   x.refunds.due(),
+		Unassigned:   x.unassigned.due(),
 	}
 }
 

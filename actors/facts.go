@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ func (p *payments) index(users []*user) (r Resume) {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for n, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			d := t.Detail
 			follows := p.follows(d)
 			if follows {
@@ -45,6 +46,9 @@ func (p *payments) index(users []*user) (r Resume) {
 				o := &d.Outputs[i]
 				if o.Refunded > 0 {
 					p.exchange.refunds.note(state, n, o)
+				}
+				if d.Derived && follows {
+					r.Coins = append(r.Coins, wireOut(o.Out))
 				}
 				if !o.Gone && o.Height > 0 && follows && !d.Derived { // as high as what was final needs
 					raise(&p.tip, o.Height+p.exchange.termsOf(&t).Confirmations-1)
@@ -77,13 +81,16 @@ func (p *payments) goOn() {
 		p.tip.Store(p.resume.Trail[len(p.resume.Trail)-1].Height)
 	}
 	resume := p.resume
-	resume.join(p.exchange.payouts.resume())
 	resume.Keys = p.exchange.keys
 	if key := p.exchange.Identity().Key(); key != nil { // those below are the last key's
 		resume.NextIndex = max(resume.NextIndex, key.External)
 	}
 	p.resume = Resume{}
-	p.exchange.cfg.Chain.Start(resume, p.handle)
+	if _, err := p.exchange.payouts.payer(); err == nil && p.exchange.unassigned.restored() != nil {
+		p.finished.Go(func() { p.startChain(resume) }) // addresses take a while, in which all but buying goes on
+	} else {
+		p.startChain(resume)
+	}
 	// A stop may have come between an output's last confirmation and the credit.
 	p.finished.Add(1)
 	go func() {
@@ -92,6 +99,18 @@ func (p *payments) goOn() {
 			_ = p.exchange.payouts.settle(p.ctx)
 		}
 	}()
+}
+
+// startChain starts the chain, unless the exchange closes.
+func (p *payments) startChain(resume Resume) {
+	resume.join(p.exchange.unassigned.resume())
+	resume.join(p.exchange.payouts.resume())
+	resume.Coins = slices.DeleteFunc(resume.Coins, p.exchange.payouts.isBuried(resume))
+	p.starting.Lock()
+	defer p.starting.Unlock()
+	if p.ctx.Err() == nil {
+		p.exchange.cfg.Chain.Start(resume, p.handle)
+	}
 }
 
 // handle is the chain's Handle. First all facts of users are made durable, then
@@ -106,6 +125,9 @@ func (p *payments) handle(ctx context.Context, facts []bitcoin.Fact, blocks bool
 	defer p.settling.Unlock()
 	touched, err := p.record(ctx, facts)
 	if err != nil {
+		return err
+	}
+	if err := p.exchange.payouts.record(ctx, facts); err != nil {
 		return err
 	}
 	for _, fact := range facts {
@@ -155,11 +177,15 @@ func (p *payments) stepBack(ctx context.Context, facts []bitcoin.Fact) error {
 	t := cursor.Trail
 	keep := len(t.Hashes)
 	for _, fact := range facts {
-		if removed, ok := fact.(*bitcoin.Removed); ok && removed.Block.Height > 0 {
-			i := int(removed.Block.Height - t.First)
-			if i >= 0 && i < keep && t.Hashes[i] == account.ChainHash(removed.Block.Hash) {
-				keep = i
-			}
+		var block bitcoin.Ref
+		switch removed := fact.(type) {
+		case *bitcoin.Removed:
+			block = removed.Block
+		case *bitcoin.SpentRemoved:
+			block = removed.Block
+		}
+		if i := int(block.Height - t.First); block.Height > 0 && i >= 0 && i < keep && t.Hashes[i] == account.ChainHash(block.Hash) {
+			keep = i
 		}
 	}
 	if keep == len(t.Hashes) {
@@ -223,7 +249,7 @@ func (p *payments) record(ctx context.Context, facts []bitcoin.Fact) (touched []
 	}
 	now := p.exchange.now()
 	for _, fact := range facts {
-		if o, is := p.exchange.payouts.take(fact); is {
+		if o, is := p.exchange.unassigned.take(fact); is {
 			orders = append(orders, o)
 		}
 		switch f := fact.(type) {
@@ -280,7 +306,10 @@ func (p *payments) sendAll(ctx context.Context, orders []order) error {
 			switch {
 			case err == nil:
 			case errors.As(err, &refused):
-				if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
+				if p.exchange.payouts.isAlarming(orders[i]) {
+					x.log.Error("ALERT: the chain pays a sale that can't take it any more: the user has both, or the exchange paid twice",
+						slog.String("sale", saleOf(orders[i]).String()), slog.String("command", account.CommandName(orders[i].command)), slog.Any("error", err))
+				} else if refused.Code != account.CodeNotPending && refused.Code != account.CodeNoChange {
 					x.log.Error("ALERT: a payment cannot be settled; an operator has to", slog.String("user_id", orders[i].user.id.String()),
 						slog.String("command", account.CommandName(orders[i].command)), slog.Any("error", err))
 				}

@@ -175,7 +175,7 @@ func (w *world) state(id account.UserID) *account.State {
 func describe(s *account.State) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, s.ID, s.Seq, s.Wallet, s.Email, s.Username, s.Status, s.CreatedAt, s.LastLogin, s.UpdatedAt, s.BalanceAt, s.Balance, s.Held, s.Sessions, s.Counts)
-	for n := uint32(1); n <= s.History.Len(); n++ {
+	for n := uint32(1); n <= s.History.Last(); n++ {
 		t, _ := s.History.At(n)
 		detail := account.Detail{}
 		if t.Detail != nil {

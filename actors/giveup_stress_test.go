@@ -165,7 +165,7 @@ func TestNobodyIsToldTwiceOrOfAnothersCommand(t *testing.T) {
 				t.Errorf("afterwards %s can't be renamed: %v", h.name, err)
 			}
 			state := w.state(h.session.UserID())
-			for n := uint32(1); n <= state.History.Len(); n++ {
+			for n := uint32(1); n <= state.History.Last(); n++ {
 				if made, _ := state.History.At(n); made.Status == account.Pending {
 					t.Errorf("after its time, %s of %s is pending", made.Type, h.name)
 				}

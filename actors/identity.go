@@ -116,7 +116,7 @@ func (e *evidence) look(x *Exchange, users []*user) {
 		state := u.durable.Load()
 		e.accounts++
 		if state.Counts.Of(account.TypeDeposit, 0) > 0 {
-			for _, t := range state.History.Backward(1, state.History.Len(), account.TypeDeposit, 0) {
+			for _, t := range state.History.Backward(1, state.History.Last(), account.TypeDeposit, 0) {
 				if t.Detail == nil || t.Detail.By == "" {
 					e.faucet++
 					e.credit(t.Amount)
@@ -126,7 +126,7 @@ func (e *evidence) look(x *Exchange, users []*user) {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for n, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			if !t.Detail.Derived {
 				e.simulated++
 				e.credit(t.Credited())
@@ -278,7 +278,7 @@ func (x *Exchange) MoveKey(next *bitcoin.Keys, first uint32, by string) (account
 	}
 	key := account.ExtendedKey{
 		Fingerprint: fingerprint, Text: next.Text(),
-		External: max(first, x.payments.resume.NextIndex, is.Key().External),
+		External: max(first, x.nextIndex()),
 	}
 	receipt, err := x.do(x.cursor, &account.MoveKey{Key: key, By: by}, nil)
 	if err != nil {

@@ -122,10 +122,10 @@ func (s *indexShare) index(d *directory, users []*user) {
 			return
 		}
 		counts, h := &state.Counts, &state.History
-		s.transactions += uint64(h.Len())
+		s.transactions += uint64(h.Size())
 		s.payments += uint64(counts.Of(account.TypeBuy, 0))
 		if counts.Of(0, account.Pending) > 0 {
-			for n := range h.Backward(1, h.Len(), 0, account.Pending) {
+			for n := range h.Backward(1, h.Last(), 0, account.Pending) {
 				s.open = append(s.open, openTransaction{u, n})
 			}
 		}
@@ -133,7 +133,7 @@ func (s *indexShare) index(d *directory, users []*user) {
 			if counts.Of(kind, account.Completed) == 0 {
 				continue
 			}
-			for n, t := range h.Backward(1, h.Len(), kind, account.Completed) {
+			for n, t := range h.Backward(1, h.Last(), kind, account.Completed) {
 				s.trades = append(s.trades, datedTrade{tradeOf(&t), t.ConfirmedAt, account.TransactionID{User: u.id, N: n}})
 			}
 		}

@@ -85,7 +85,7 @@ func mailOf(e account.Event, command account.Command, before, state *account.Sta
 		_, codes := e.(*account.RecoveryCodesSet)
 		return mail.FactorChanged, b, !codes || before.Factors != nil
 	}
-	n := state.History.Len()
+	n := state.History.Last()
 	switch e := e.(type) {
 	case *account.LoggedIn:
 		if login, is := command.(*account.Login); is {

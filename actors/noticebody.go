@@ -83,7 +83,7 @@ func (x *Exchange) noticeOf(e account.Event, state *account.State) (b noticeBody
 	case *account.StatusChanged:
 		return noticeBody{Event: "user.status_changed", Status: e.Status.String(), By: e.By, Reason: e.Reason}
 	case *account.WithdrawalRequested, *account.SaleRequested:
-		return x.noticeOfTransaction("requested", state.History.Len(), state)
+		return x.noticeOfTransaction("requested", state.History.Last(), state)
 	case *account.WithdrawalApproved: // or a sale
 		b = x.noticeOfTransaction("approved", e.N, state)
 		b.By, b.Reason = e.By, e.Reason

@@ -33,14 +33,18 @@ func (x *Exchange) SetStatus(id account.UserID, status account.Status, by, reaso
 // CompleteTransaction ends a pending withdrawal, sale or payment well. txHash is
 // the Bitcoin transaction that settled it, if any.
 func (x *Exchange) CompleteTransaction(id account.TransactionID, txHash, by, reason string, idem *account.Idempotency) (Receipt, error) {
-	return x.settle(id, &account.Complete{
-		N: id.N, FourEyesAbove: x.cfg.Terms.FourEyesAbove, TxHash: txHash, By: by, Reason: reason,
-	}, idem)
+	return x.payouts.endSale(id, func() (Receipt, error) {
+		return x.settle(id, &account.Complete{
+			N: id.N, FourEyesAbove: x.cfg.Terms.FourEyesAbove, TxHash: txHash, By: by, Reason: reason,
+		}, idem)
+	})
 }
 
 // FailTransaction ends a pending withdrawal, sale or payment without moving value.
 func (x *Exchange) FailTransaction(id account.TransactionID, by, reason string, idem *account.Idempotency) (Receipt, error) {
-	return x.settle(id, &account.Fail{N: id.N, By: by, Reason: reason}, idem)
+	return x.payouts.endSale(id, func() (Receipt, error) {
+		return x.settle(id, &account.Fail{N: id.N, By: by, Reason: reason}, idem)
+	})
 }
 
 func (x *Exchange) settle(id account.TransactionID, command account.Command, idem *account.Idempotency) (Receipt, error) {

@@ -65,7 +65,8 @@ type payments struct {
 	cancel   context.CancelFunc
 	wake     chan struct{} // capacity 1: the earliest deadline has changed
 	finished sync.WaitGroup
-	resume   Resume // of recovery; empty once the chain has it
+	resume   Resume     // of recovery; empty once the chain has it
+	starting sync.Mutex // the chain is not started while or after it is stopped
 
 	byAddress *xsync.Map[string, account.TransactionID] // of every payment there ever was
 	tip       atomic.Int32                              // height of the best chain
@@ -115,7 +116,9 @@ func (p *payments) start() {
 func (p *payments) stop() {
 	p.cancel()
 	if chain := p.exchange.cfg.Chain; chain != nil {
+		p.starting.Lock()
 		chain.Stop()
+		p.starting.Unlock()
 	}
 	p.finished.Wait()
 }

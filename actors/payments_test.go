@@ -142,7 +142,7 @@ func TestTheSimulatedChainConfirmsAPaymentOnce(t *testing.T) {
 		}
 		time.Sleep(48 * time.Hour)
 		synctest.Wait()
-		if state := w.state(s.UserID()); state.Balance != 1000*account.Unit || state.History.Len() != 1 || state.Seq != 5 {
+		if state := w.state(s.UserID()); state.Balance != 1000*account.Unit || state.History.Last() != 1 || state.Seq != 5 {
 			t.Errorf("two days later the balance is %s, with %d records", state.Balance, state.Seq)
 		}
 	})

@@ -3,7 +3,10 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -18,7 +21,7 @@ func (p *payouts) start() {
 	if err != nil {
 		return
 	}
-	p.exchange.payments.finished.Add(1)
+	p.exchange.payments.finished.Add(2)
 	go func() {
 		defer p.exchange.payments.finished.Done()
 		p.one.Lock()
@@ -29,37 +32,166 @@ func (p *payouts) start() {
 		}
 		p.keepSending(payer)
 	}()
+	go func() {
+		defer p.exchange.payments.finished.Done()
+		p.lookForLost(payer)
+	}()
 }
 
-// reclaim makes the claims of the sales agree with the payouts: an export may have
-// claimed some and not been recorded, and a cancellation not have freed them. The
-// caller holds one.
+// isBuried says of coins whether a confirmed transaction has spent them that no
+// reorganisation reaches.
+func (p *payouts) isBuried(r Resume) func(wire.OutPoint) bool {
+	index := p.index()
+	return func(coin wire.OutPoint) bool {
+		return len(r.Trail) > 0 && slices.ContainsFunc(index.Spending(outpointOf(coin)), func(tx *account.PayoutTx) bool {
+			return tx.Confirmed && tx.Height < r.Trail[0].Height
+		})
+	}
+}
+
+// reclaim makes the claims of the sales agree with the payouts. The caller holds one.
 func (p *payouts) reclaim() error {
 	// An export whose outcome was unknown is known after this, which asks for nothing.
 	var refused *account.Error
 	if _, err := p.exchange.do(p.exchange.cursor, &account.UnminePayout{}, nil); err != nil && !errors.As(err, &refused) {
 		return err
 	}
-	claimed := map[account.TransactionID]uint32{}
+	return p.claims(p.exchange.payments.ctx)
+}
+
+// lookAfter is how often it is tried to compare the coins with the node.
+const lookAfter = 100 * time.Millisecond
+
+// lookForLost compares the coins of payouts with the node's, once the chain is followed to
+// its end: one that is spent, by a block that was read before what spends coins was
+// recorded, may have paid the sales.
+func (p *payouts) lookForLost(payer Payer) {
+	x, ctx := p.exchange, p.exchange.payments.ctx
+	until := func(done func() bool) bool {
+		for !done() {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-time.After(lookAfter):
+			}
+		}
+		return true
+	}
+	var gone map[uint32]account.Outpoint
+	var info bitcoin.NodeInfo
+	ok := until(func() bool {
+		if !p.isFollowed(payer) {
+			return false
+		}
+		var err error
+		if gone, err = p.goneCoins(ctx, payer); err == nil {
+			info, err = payer.Node().Info(ctx)
+		}
+		return err == nil
+	})
+	// A block may have come meanwhile: what it has is known once it is followed.
+	if !ok || !until(func() bool { return x.payments.tip.Load() >= info.Tip.Height && p.isFollowed(payer) }) {
+		return
+	}
+	if !until(func() bool { return p.lookUpSpenders(ctx, payer) == nil }) {
+		return
+	}
+	p.one.Lock()
+	defer p.one.Unlock()
+	p.compared.Store(true)
+	for number, coin := range gone {
+		if !p.isKnownSpent(coin) {
+			p.lost[number] = coin
+			x.log.Error("ALERT: a coin of a payout is spent on the chain, and nobody knows by what: its sales may be paid; find the transaction, and name it with payouts cancel --payout N --spent-by TXID, which takes it over if it pays them",
+				slog.Int("payout", int(number)), slog.String("coin", coin.String()))
+		}
+	}
+}
+
+// lookUpSpenders asks the node for the transactions that took coins of cancelled payouts by
+// an operator's word, and were not recorded: one may have paid the sales that were freed.
+// Its error is the node's.
+func (p *payouts) lookUpSpenders(ctx context.Context, payer Payer) error {
+	p.one.Lock()
+	defer p.one.Unlock()
 	for _, payout := range p.all().List {
-		if payout.Status() != account.PayoutIsCancelled {
-			for _, sale := range payout.Sales {
-				claimed[sale] = payout.Number
+		if _, known := p.index().At(payout.SpentBy); known || payout.SpentBy == (account.ChainHash{}) {
+			continue
+		}
+		refuse := func(format string, args ...any) error {
+			return &account.Error{Code: account.CodePayoutState, Message: fmt.Sprintf(format, args...)}
+		}
+		err := p.lookUp(ctx, payer, payout.SpentBy, refuse)
+		var refused *account.Error
+		if errors.As(err, &refused) {
+			p.exchange.log.Warn("what spent a coin of a cancelled payout can't be looked up; whether it pays sales is not known",
+				slog.Int("payout", int(payout.Number)), slog.Any("error", err))
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goneCoins returns a coin of each payout that the node says is spent by a block that is
+// not known.
+func (p *payouts) goneCoins(ctx context.Context, payer Payer) (gone map[uint32]account.Outpoint, err error) {
+	gone = map[uint32]account.Outpoint{}
+	for _, payout := range p.all().List {
+		if payout.Confirmed || payout.Height > 0 || payout.SpentBy != (account.ChainHash{}) || !p.hasOpen(payout) {
+			continue
+		}
+		for _, coin := range payout.Coins {
+			if p.isKnownSpent(coin.Out) {
+				continue
+			}
+			there, err := payer.Node().UnspentInBlocks(ctx, wireOut(coin.Out))
+			if err != nil {
+				return nil, err
+			}
+			if !there.Found {
+				gone[payout.Number] = coin.Out
+				break
 			}
 		}
 	}
-	var orders []order
-	for _, id := range p.exchange.open.ids(account.TypeSell) {
-		u, state := p.exchange.directory.find(id.User)
-		have, want := state.ClaimOf(id.N), claimed[id]
-		if have != 0 && have != want {
-			orders = append(orders, order{u, &account.FreeSale{N: id.N, Payout: have}})
+	return gone, nil
+}
+
+func (p *payouts) hasOpen(payout *account.Payout) bool {
+	return slices.ContainsFunc(payout.Sales, func(sale account.TransactionID) bool { return p.exchange.open.has(account.TypeSell, sale) })
+}
+
+// isKnownSpent reports whether a transaction that is known to be in a block spends a coin.
+func (p *payouts) isKnownSpent(coin account.Outpoint) bool {
+	return slices.ContainsFunc(p.index().Spending(coin), func(tx *account.PayoutTx) bool { return tx.Height > 0 })
+}
+
+// findLost forgets the lost coins of which it is known by now what spends them.
+func (p *payouts) findLost() {
+	maps.DeleteFunc(p.lost, func(_ uint32, out account.Outpoint) bool { return p.isKnownSpent(out) })
+}
+
+// isFollowed reports whether everything that the chain and the node's mempool have is known.
+func (p *payouts) isFollowed(payer Payer) bool {
+	return payer.Status().State == bitcoin.Following && !payer.KnownUntil().IsZero()
+}
+
+// followed waits a moment for isReady, and refuses what would be decided without: another
+// payout of the same sales may be there.
+func (p *payouts) followed(isReady func() bool) error {
+	const patience = 5 * time.Second
+	for deadline := time.Now().Add(patience); !isReady(); {
+		if time.Now().After(deadline) {
+			return ErrChainBehind
 		}
-		if want != 0 && have != want {
-			orders = append(orders, order{u, &account.ClaimSale{N: id.N, Payout: want}})
+		select {
+		case <-p.exchange.payments.ctx.Done():
+			return ErrChainBehind
+		case <-time.After(lookAfter / 2):
 		}
 	}
-	return p.exchange.payments.sendAll(p.exchange.payments.ctx, orders)
+	return nil
 }
 
 // resendAfter is how long a signed payout waits to be sent once more.
@@ -70,14 +202,19 @@ func (p *payouts) keepSending(payer Payer) {
 	ctx, told := p.exchange.payments.ctx, map[uint32]bool{}
 	for {
 		for _, payout := range p.all().List {
-			if payout.Status() != account.PayoutIsSigned {
+			if payout.Status() != account.PayoutIsSigned || slices.ContainsFunc(payout.Coins, func(c account.PayoutCoin) bool { return p.isKnownSpent(c.Out) }) {
 				continue
+			}
+			if tx, known := p.index().At(payout.SentTx()); known {
+				if other, _ := p.beside(payout, tx.ID, tx.Spends); other != nil {
+					continue // which was an alert: the exchange does not pay twice by itself
+				}
 			}
 			err := p.send(ctx, payer, payout)
 			if err != nil && ctx.Err() == nil && !told[payout.Number] {
 				told[payout.Number] = true
 				p.exchange.log.Warn("a signed payout cannot be sent, trying again", slog.Int("payout", int(payout.Number)),
-					slog.String("tx", payout.TxID.String()), slog.Any("error", err))
+					slog.String("tx", payout.SentTx().String()), slog.Any("error", err))
 			}
 		}
 		select {
@@ -89,104 +226,72 @@ func (p *payouts) keepSending(payer Payer) {
 	}
 }
 
-// take returns the order that a fact about a payout's transaction leads to.
-func (p *payouts) take(fact bitcoin.Fact) (order, bool) {
-	switch f := fact.(type) {
-	case *bitcoin.InBlock:
-		if _, ours := p.all().ByTx(account.ChainHash(f.Out.Hash)); ours {
-			return order{p.exchange.cursor, &account.MinePayout{TxID: account.ChainHash(f.Out.Hash), Height: f.Block.Height, Block: account.ChainHash(f.Block.Hash)}}, true
-		}
-	case *bitcoin.Removed:
-		if payout, ours := p.all().ByTx(account.ChainHash(f.Out.Hash)); ours && f.Block.Height > 0 {
-			if payout.Confirmed && payout.Block == account.ChainHash(f.Block.Hash) {
-				p.exchange.log.Error("ALERT: a reorganisation took back a payout that was confirmed; look for its transaction",
-					slog.Int("payout", int(payout.Number)), slog.String("tx", payout.TxID.String()))
-			}
-			return order{p.exchange.cursor, &account.UnminePayout{TxID: account.ChainHash(f.Out.Hash), Height: f.Block.Height, Block: account.ChainHash(f.Block.Hash)}}, true
-		}
-	}
-	return order{}, false
-}
-
-// settle confirms the payouts that have their confirmations, and completes the sales
-// of confirmed ones: those of a stop in between too.
-func (p *payouts) settle(ctx context.Context) error {
-	tip, wanted := p.exchange.payments.tip.Load(), int32(p.exchange.cfg.Terms.Confirmations)
-	for _, payout := range p.all().List {
-		if payout.Status() == account.PayoutIsMined && tip-payout.Height+1 >= wanted {
-			confirm := order{p.exchange.cursor, &account.ConfirmPayout{Number: payout.Number}}
-			if err := p.exchange.payments.sendAll(ctx, []order{confirm}); err != nil {
-				return err
-			}
-		}
-	}
-	var orders []order
-	for _, payout := range p.all().List {
-		if !payout.Confirmed {
-			continue
-		}
-		for _, sale := range payout.Sales {
-			if u, _ := p.exchange.directory.find(sale.User); u != nil && p.exchange.open.has(account.TypeSell, sale) {
-				orders = append(orders, order{u, &account.PaySale{N: sale.N, Payout: payout.Number, TxHash: payout.TxID.String(), Confirmations: uint32(wanted)}})
-			}
-		}
-	}
-	return p.exchange.payments.sendAll(ctx, orders)
-}
-
 // resume is what the chain has to know of payouts after a restart.
 func (p *payouts) resume() (r Resume) {
-	payer, err := p.payer()
-	if err != nil {
+	if _, err := p.payer(); err != nil {
 		return r
 	}
+	r.NextChange = p.nextNumber() // a restored log has skipped those of payouts that it has lost
 	for _, payout := range p.all().List {
-		address := p.address(payer, payout)
-		if address == "" {
-			continue
+		r.NextChange = max(r.NextChange, payout.ChangeIndex+1)
+		for _, coin := range payout.Coins {
+			r.Coins = append(r.Coins, wireOut(coin.Out))
 		}
-		r.Addresses = append(r.Addresses, address)
-		if payout.Height > 0 {
-			r.Outputs = append(r.Outputs, bitcoin.InBlock{
-				Output: bitcoin.Output{Out: wire.OutPoint{Hash: [32]byte(payout.TxID)}, Address: address},
-				Block:  bitcoin.Ref{Height: payout.Height, Hash: [32]byte(payout.Block)},
+	}
+	for _, tx := range p.index().All() {
+		for _, coin := range tx.Change {
+			r.NextChange = max(r.NextChange, coin.Index+1)
+			r.Coins = append(r.Coins, wireOut(coin.Out))
+		}
+		if tx.Height > 0 {
+			r.Spends = append(r.Spends, bitcoin.SpentInBlock{
+				Spend: bitcoin.Spend{ID: [32]byte(tx.ID)},
+				Block: bitcoin.Ref{Height: tx.Height, Hash: [32]byte(tx.Block)},
 			})
 		}
 	}
 	return r
 }
 
-// address is where the first output of a payout goes, by which its transaction is found.
-func (p *payouts) address(payer Payer, payout *account.Payout) string {
-	t, _, ok := p.exchange.Transaction(payout.Sales[0])
-	if !ok || t.Detail == nil {
-		return ""
-	}
-	return t.Detail.To
-}
-
 // observe tells the operator what they must know. It is called in the journal's order.
 func (p *payouts) observe(event account.Event) {
 	log := p.exchange.log
+	mined := func(number uint32, tx account.ChainHash) {
+		if payout, ok := p.all().At(number); ok && payout.Cancelled {
+			log.Error("ALERT: a payout that was cancelled is in a block", slog.Int("payout", int(number)), slog.String("tx", tx.String()))
+		}
+	}
+	const unmined = "a reorganisation took a payout out of its block; it is sent again"
 	switch e := event.(type) {
 	case *account.PayoutExported:
 		log.Info("a payout was exported", slog.Int("payout", int(e.Payout.Number)), slog.Int("sales", len(e.Payout.Sales)), slog.String("by", e.Payout.By))
-	case *account.PayoutSigned:
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+	case *account.PayoutSigned, *account.PayoutReplaced:
+		p.wakeSender()
 	case *account.PayoutMined:
-		if payout, ok := p.all().At(e.Number); ok && payout.Cancelled {
-			log.Error("ALERT: a payout that was cancelled is in a block", slog.Int("payout", int(e.Number)), slog.String("tx", payout.TxID.String()))
+		if payout, ok := p.all().At(e.Number); ok {
+			mined(e.Number, payout.TxID)
+		}
+	case *account.PayoutTxMined:
+		if tx, ok := p.index().At(e.TxID); ok {
+			mined(tx.Payout, tx.ID)
 		}
 	case *account.PayoutUnmined:
-		log.Warn("a reorganisation took a payout out of its block; it is sent again", slog.Int("payout", int(e.Number)))
-		select {
-		case p.wake <- struct{}{}:
-		default:
+		log.Warn(unmined, slog.Int("payout", int(e.Number)))
+		p.wakeSender()
+	case *account.PayoutTxUnmined:
+		if tx, ok := p.index().At(e.TxID); ok {
+			log.Warn(unmined, slog.Int("payout", int(tx.Payout)), slog.String("tx", tx.ID.String()))
 		}
+		p.wakeSender()
 	case *account.PayoutConfirmed:
 		log.Info("a payout is confirmed", slog.Int("payout", int(e.Number)))
+	}
+}
+
+// wakeSender has what is signed sent at once.
+func (p *payouts) wakeSender() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
 	}
 }

@@ -29,6 +29,9 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 	if err != nil {
 		return view, nil, err
 	}
+	if err := p.followed(func() bool { return p.compared.Load() && p.isFollowed(payer) }); err != nil {
+		return view, nil, err
+	}
 	p.one.Lock()
 	defer p.one.Unlock()
 	if err := p.reclaim(); err != nil { // of an export that failed halfway
@@ -42,14 +45,14 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 	if len(sales) == 0 {
 		return view, leftOut, &account.Error{Code: CodeNothingToPay, Message: fmt.Sprintf("no sale is free to be paid; %d are left out", len(leftOut))}
 	}
-	number := uint32(len(p.all().List)) + 1
+	number := p.nextNumber()
 	if sales, err = p.claim(sales, number, by); err != nil {
 		return view, leftOut, err
 	}
 	payout, err := p.build(payer, coins, required, sales, feeRate, number)
 	if err == nil {
 		payout.By = by
-		payer.WatchPayout(p.address(payer, payout)) // before anybody can sign it
+		payer.WatchCoins(wireCoins(payout), number) // before anybody can sign it
 		var receipt Receipt
 		if receipt, err = x.do(x.cursor, &account.ExportPayout{Payout: *payout}, nil); err == nil {
 			payout, _ = receipt.State.Payouts.At(number)
@@ -59,7 +62,7 @@ func (x *Exchange) ExportPayout(ctx context.Context, feeRate int64, by string) (
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return view, leftOut, err // the claims stay: a restart, or the next export, knows
 	}
-	return view, leftOut, errors.Join(err, p.free(&account.Payout{Number: number, Sales: sales}))
+	return view, leftOut, errors.Join(err, p.claims(p.exchange.payments.ctx))
 }
 
 // purse is what may be spent: what the exchange's key has received for good and no
@@ -79,14 +82,19 @@ func (p *payouts) purse(ctx context.Context, payer Payer) *purse {
 	tip, wanted := x.payments.tip.Load(), int32(x.cfg.Terms.Confirmations)
 	spent := map[wire.OutPoint]bool{}
 	for _, payout := range p.all().List {
-		if payout.Status() != account.PayoutIsCancelled {
+		// What was paid by another transaction than was exported may have left a coin.
+		if payout.Status() != account.PayoutIsCancelled && !(payout.Confirmed && payout.PaidBy != (account.ChainHash{})) {
 			for _, coin := range payout.Coins {
 				spent[wireOut(coin.Out)] = true
 			}
 		}
-		if payout.Confirmed && payout.Change > 0 {
-			out := wire.OutPoint{Hash: [32]byte(payout.TxID), Index: uint32(len(payout.Sales))}
-			c.coins = append(c.coins, bitcoin.Coin{Out: out, BTC: payout.Change, Change: true, Index: payout.ChangeIndex})
+	}
+	for _, tx := range p.index().All() {
+		if !tx.Confirmed {
+			continue
+		}
+		for _, change := range tx.Change {
+			c.coins = append(c.coins, bitcoin.Coin{Out: wireOut(change.Out), BTC: change.BTC, Change: change.Change, Index: change.Index})
 		}
 	}
 	for _, u := range x.created.from(0) {
@@ -94,7 +102,7 @@ func (p *payouts) purse(ctx context.Context, payer Payer) *purse {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for _, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for _, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			for i := range t.Detail.Outputs {
 				o := &t.Detail.Outputs[i]
 				// What is to be sent back is left for that.
@@ -204,34 +212,44 @@ func (p *payouts) sales(payer Payer, coins *purse, by string) (sales []account.T
 	return sales, required, leftOut, nil
 }
 
-// exclude returns the coins to spend so that no cancelled payout of a sale can be paid
-// beside the next one, or why that cannot be had.
+// exclude returns the coins to spend so that no transaction that may pay a sale can be
+// mined beside the next payout, or why that cannot be had.
 func (p *payouts) exclude(sale account.TransactionID, coins *purse, required []wire.OutPoint) (more []wire.OutPoint, why string, err error) {
-	for _, old := range p.all().List {
-		if old.Status() != account.PayoutIsCancelled || old.SpentBy != (account.ChainHash{}) || !slices.Contains(old.Sales, sale) {
-			continue
+	for _, payout := range p.all().List {
+		if out, lost := p.lost[payout.Number]; lost && slices.Contains(payout.Sales, sale) {
+			return nil, fmt.Sprintf("payout %d had it, and input %s of that is spent, nobody knows by what; cancel it with the transaction that spent it", payout.Number, out), nil
 		}
-		isRequired := func(c account.PayoutCoin) bool {
-			return slices.Contains(required, wireOut(c.Out)) || slices.Contains(more, wireOut(c.Out))
+	}
+	for _, tx := range p.index().MayPay(sale) {
+		isRequired := func(out account.Outpoint) bool {
+			return slices.Contains(required, wireOut(out)) || slices.Contains(more, wireOut(out))
 		}
-		if slices.ContainsFunc(old.Coins, isRequired) {
+		if slices.ContainsFunc(tx.Spends, isRequired) {
 			continue
 		}
 		found := false
-		for _, c := range old.Coins {
-			if found, err = coins.has(wireOut(c.Out)); err != nil {
+		for _, out := range tx.Spends {
+			if found, err = coins.has(wireOut(out)); err != nil {
 				return nil, "", err
 			}
 			if found {
-				more = append(more, wireOut(c.Out))
+				more = append(more, wireOut(out))
 				break
 			}
 		}
 		if !found {
-			return nil, fmt.Sprintf("payout %d, which was cancelled, had it, and no coin of that is left to spend: it may be on its way; cancel it again with the transaction that spent one", old.Number), nil
+			return nil, fmt.Sprintf("payout %d, which was cancelled, had it, and no coin of that is left to spend: transaction %s may be on its way; cancel it again with the transaction that spent one", tx.Payout, tx.ID), nil
 		}
 	}
 	return more, "", nil
+}
+
+func wireCoins(p *account.Payout) []wire.OutPoint {
+	coins := make([]wire.OutPoint, len(p.Coins))
+	for i, coin := range p.Coins {
+		coins[i] = wireOut(coin.Out)
+	}
+	return coins
 }
 
 // claim takes the sales for a payout, those that have not ended meanwhile.

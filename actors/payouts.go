@@ -2,10 +2,11 @@ package actors
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -29,8 +30,11 @@ type Payer interface {
 	Chain
 	Keys() *bitcoin.Keys
 	Node() *bitcoin.Node
-	// WatchPayout sees transactions that pay to an address from now on.
-	WatchPayout(address string)
+	// WatchCoins reports from now on what spends the coins, and what comes back to the
+	// change address with an index.
+	WatchCoins(coins []wire.OutPoint, change uint32)
+	// ChangeIndex returns which change address an output script pays to.
+	ChangeIndex(script []byte) (uint32, bool)
 }
 
 // payouts pays sales by transactions that the operator signs elsewhere.
@@ -41,14 +45,21 @@ type Payer interface {
 // spends a coin of the cancelled one: the chain takes one of them at most.
 type payouts struct {
 	exchange *Exchange
-	one      turns         // one export, import or cancellation at a time
+	one      turns         // one at a time exports, imports, cancels, ends a sale by hand, or takes what the chain shows
 	wake     chan struct{} // capacity 1: there is something to send
+
+	indexed  atomic.Pointer[indexedPayouts]
+	compared atomic.Bool                 // with the node's coins, since the start
+	lost     map[uint32]account.Outpoint // guarded by one: a coin of a payout that was spent before the chain was watched, nobody knows by what
+	paid     map[account.ChainHash]bool  // guarded by one: confirmed transactions whose sales have ended
+	told     map[account.ChainHash]bool  // guarded by one: transactions that an operator was told of
 }
 
 func (p *payouts) init(x *Exchange) {
 	p.exchange = x
 	p.one = newTurns()
 	p.wake = make(chan struct{}, 1)
+	p.lost, p.paid, p.told = map[uint32]account.Outpoint{}, map[account.ChainHash]bool{}, map[account.ChainHash]bool{}
 }
 
 // payer returns the chain, if it can pay out.
@@ -59,12 +70,26 @@ func (p *payouts) payer() (Payer, error) {
 	return nil, ErrPayoutsOff
 }
 
+// isOff reports whether there is no chain that can pay out, so that nothing of payouts changes.
+func (p *payouts) isOff() bool {
+	_, err := p.payer()
+	return err != nil
+}
+
 // all returns what is durable.
 func (p *payouts) all() *account.Payouts {
 	if state := p.exchange.cursor.durable.Load(); state != nil && state.Payouts != nil {
 		return state.Payouts
 	}
 	return &account.Payouts{}
+}
+
+// nextNumber is that of the next payout, which also names its change address.
+func (p *payouts) nextNumber() uint32 {
+	if state := p.exchange.cursor.durable.Load(); state != nil {
+		return state.NextPayout()
+	}
+	return 1
 }
 
 // LeftOut is a pending sale that an export did not take, and why.
@@ -76,8 +101,10 @@ type LeftOut struct {
 // PayoutView is a payout as an operator sees it.
 type PayoutView struct {
 	account.Payout
-	Paid          account.Money // satoshi, to all sales
-	Confirmations int32         // at most what is wanted
+	TxHash        account.ChainHash // that is in a block, or is sent, or was exported
+	Paid          account.Money     // satoshi, to the sales that TxHash pays
+	Adopted       bool              // from the chain: it was never exported as the log has it
+	Confirmations int32             // at most what is wanted
 }
 
 // Payouts returns up to limit payouts, newest first, from number below on; 0 is the
@@ -86,13 +113,13 @@ func (x *Exchange) Payouts(below uint32, limit int) (list []PayoutView, total in
 	all := x.payouts.all().List
 	n := len(all)
 	if below != 0 {
-		n = min(n, int(below)-1)
+		n, _ = slices.BinarySearchFunc(all, below, func(p *account.Payout, below uint32) int { return cmp.Compare(p.Number, below) })
 	}
 	for ; n > 0 && len(list) < limit; n-- {
 		list = append(list, x.payouts.view(all[n-1]))
 	}
 	if n > 0 {
-		next = uint32(n) + 1
+		next = all[n-1].Number + 1
 	}
 	return list, len(all), next
 }
@@ -107,9 +134,22 @@ func (x *Exchange) Payout(n uint32) (PayoutView, bool) {
 }
 
 func (p *payouts) view(payout *account.Payout) PayoutView {
-	v := PayoutView{Payout: *payout}
+	v := PayoutView{Payout: *payout, TxHash: payout.SentTx()}
+	if payout.Height > 0 || payout.Confirmed {
+		v.TxHash = payout.MinedTx()
+	}
+	tx, known := p.index().At(v.TxHash)
+	v.Adopted = p.isAdopted(payout)
+	if known && v.TxHash != payout.TxID {
+		v.Fee, v.Change = tx.Fee, 0
+		for i, coin := range tx.Change {
+			if v.Change += coin.BTC; i == 0 {
+				v.ChangeIndex = coin.Index
+			}
+		}
+	}
 	for _, sale := range payout.Sales {
-		if t, _, ok := p.exchange.Transaction(sale); ok && t.Detail != nil {
+		if t, _, ok := p.exchange.Transaction(sale); ok && t.Detail != nil && (!known || tx.Sale(sale)) {
 			v.Paid += t.Detail.BTC
 		}
 	}
@@ -129,10 +169,20 @@ func (x *Exchange) PSBT(n uint32) (string, error) {
 	if !ok {
 		return "", &account.Error{Code: account.CodeNotFound, Message: fmt.Sprintf("there is no payout %d", n)}
 	}
-	if p.Unsigned == nil {
+	if p.Unsigned == nil || x.payouts.isAdopted(p) {
 		return "", &account.Error{Code: account.CodePayoutState, Message: fmt.Sprintf("payout %d is %s", n, p.Status())}
 	}
 	return psbtOf(payer.Keys(), p)
+}
+
+// isAdopted reports whether a payout was taken over from the chain.
+func (p *payouts) isAdopted(payout *account.Payout) bool {
+	state := p.exchange.cursor.durable.Load()
+	if state == nil {
+		return false
+	}
+	_, known := state.PayoutTxs.At(payout.TxID)
+	return known
 }
 
 func psbtOf(keys *bitcoin.Keys, p *account.Payout) (string, error) {
@@ -161,119 +211,4 @@ func parseTx(raw []byte) (*wire.MsgTx, error) {
 		return nil, fmt.Errorf("a payout's transaction: %w", err)
 	}
 	return tx, nil
-}
-
-// SignPayout takes payout n as the operator's signer gave it back. It is durable before
-// it is sent, and sent until it is in a block: an error of the node is in sendErr, and
-// changes nothing of that.
-func (x *Exchange) SignPayout(ctx context.Context, n uint32, signed, by string) (view PayoutView, sendErr, err error) {
-	p := &x.payouts
-	payer, err := p.payer()
-	if err != nil {
-		return view, nil, err
-	}
-	p.one.Lock()
-	defer p.one.Unlock()
-	payout, ok := p.all().At(n)
-	if !ok {
-		return view, nil, &account.Error{Code: account.CodeNotFound, Message: fmt.Sprintf("there is no payout %d", n)}
-	}
-	if payout.Unsigned == nil {
-		return p.view(payout), nil, nil // confirmed before
-	}
-	exported, err := psbtOf(payer.Keys(), payout)
-	if err != nil {
-		return view, nil, err
-	}
-	tx, err := bitcoin.SignedPayout(exported, signed)
-	if err != nil {
-		return view, nil, &account.Error{Code: CodeBadPayout, Field: "psbt", Message: err.Error()}
-	}
-	var raw bytes.Buffer
-	if err := tx.Serialize(&raw); err != nil {
-		return view, nil, fmt.Errorf("payout %d: %w", n, err)
-	}
-	receipt, err := x.do(x.cursor, &account.SignPayout{Number: n, Tx: raw.Bytes(), By: by}, nil)
-	if err != nil {
-		return view, nil, err
-	}
-	payout, _ = receipt.State.Payouts.At(n)
-	if payout.Status() == account.PayoutIsSigned {
-		sendErr = p.send(ctx, payer, payout)
-	}
-	return p.view(payout), sendErr, nil
-}
-
-// send hands a signed payout to the network.
-func (p *payouts) send(ctx context.Context, payer Payer, payout *account.Payout) error {
-	tx := new(wire.MsgTx)
-	if err := tx.Deserialize(bytes.NewReader(payout.Tx)); err != nil {
-		return fmt.Errorf("payout %d: %w", payout.Number, err)
-	}
-	return payer.Node().Send(ctx, tx)
-}
-
-// CancelPayout gives up payout n: one that is not signed, or one of whose coins
-// another transaction, spentBy, has taken with all confirmations. Its sales are free
-// again.
-func (x *Exchange) CancelPayout(ctx context.Context, n uint32, spentBy account.ChainHash, by, reason string) (view PayoutView, err error) {
-	p := &x.payouts
-	payer, err := p.payer()
-	if err != nil {
-		return view, err
-	}
-	p.one.Lock()
-	defer p.one.Unlock()
-	payout, ok := p.all().At(n)
-	if !ok {
-		return view, &account.Error{Code: account.CodeNotFound, Message: fmt.Sprintf("there is no payout %d", n)}
-	}
-	if spentBy != (account.ChainHash{}) {
-		if err := p.isSpentBy(ctx, payer, payout, spentBy); err != nil {
-			return view, err
-		}
-	}
-	receipt, err := x.do(x.cursor, &account.CancelPayout{Number: n, SpentBy: spentBy, By: by, Reason: reason}, nil)
-	if err != nil {
-		return view, err
-	}
-	payout, _ = receipt.State.Payouts.At(n)
-	return p.view(payout), p.free(payout)
-}
-
-// isSpentBy proves that a transaction other than the payout's own has taken a coin of
-// it for good.
-func (p *payouts) isSpentBy(ctx context.Context, payer Payer, payout *account.Payout, spentBy account.ChainHash) error {
-	refuse := func(format string, args ...any) error {
-		return &account.Error{Code: account.CodePayoutState, Field: "spent_by", Message: fmt.Sprintf(format, args...)}
-	}
-	if spentBy == payout.TxID {
-		return refuse("that is the payout itself")
-	}
-	tx, confirmations, err := payer.Node().Confirmed(ctx, [32]byte(spentBy))
-	switch {
-	case bitcoin.IsNotFound(err):
-		return refuse("the node has no transaction %s (it needs an index of transactions for this)", spentBy)
-	case err != nil:
-		return errors.Join(ErrNodeDown, err)
-	case confirmations < int64(p.exchange.cfg.Terms.Confirmations):
-		return refuse("transaction %s has %d confirmations of %d", spentBy, confirmations, p.exchange.cfg.Terms.Confirmations)
-	}
-	for _, in := range tx.TxIn {
-		if slices.ContainsFunc(payout.Coins, func(c account.PayoutCoin) bool { return wireOut(c.Out) == in.PreviousOutPoint }) {
-			return nil
-		}
-	}
-	return refuse("transaction %s spends no input of payout %d", spentBy, payout.Number)
-}
-
-// free takes the sales of a cancelled payout out of it.
-func (p *payouts) free(payout *account.Payout) error {
-	orders := make([]order, 0, len(payout.Sales))
-	for _, sale := range payout.Sales {
-		if u, _ := p.exchange.directory.find(sale.User); u != nil {
-			orders = append(orders, order{u, &account.FreeSale{N: sale.N, Payout: payout.Number}})
-		}
-	}
-	return p.exchange.payments.sendAll(p.exchange.payments.ctx, orders)
 }

@@ -25,16 +25,19 @@ type DifferenceKind string
 
 // The kinds of differences.
 const (
-	NotInLog       DifferenceKind = "not_in_log"        // the chain pays, and the log does not say so
-	NotOnChain     DifferenceKind = "not_on_chain"      // the log says so, and the chain does not pay
-	OtherAmount    DifferenceKind = "other_amount"      // of an output
-	OtherBlock     DifferenceKind = "other_block"       // of an output, or of a payout
-	CreditedTwice  DifferenceKind = "credited_twice"    // more was credited and refunded than the outputs are worth
-	NoOwner        DifferenceKind = "no_owner"          // an output was neither credited nor refunded
-	PayoutMissing  DifferenceKind = "payout_missing"    // a sale was completed, or a payout mined, by what is not on the chain
-	PayoutNotInLog DifferenceKind = "payout_not_in_log" // the chain has a payout, and the log does not say so
-	PayoutAmount   DifferenceKind = "payout_amount"     // a sale's transaction does not pay it
-	RefundMissing  DifferenceKind = "refund_missing"    // a refund was settled by what is not on the chain
+	NotInLog       DifferenceKind = "not_in_log"           // the chain pays, and the log does not say so
+	NotOnChain     DifferenceKind = "not_on_chain"         // the log says so, and the chain does not pay
+	OtherAmount    DifferenceKind = "other_amount"         // of an output
+	OtherBlock     DifferenceKind = "other_block"          // of an output, or of a payout
+	CreditedTwice  DifferenceKind = "credited_twice"       // more was credited and refunded than the outputs are worth
+	NoOwner        DifferenceKind = "no_owner"             // an output was neither credited nor refunded
+	PayoutMissing  DifferenceKind = "payout_missing"       // a sale was completed, or a payout mined, by what is not on the chain
+	PayoutNotInLog DifferenceKind = "payout_not_in_log"    // the chain has a payout, and the log does not say so
+	PayoutAmount   DifferenceKind = "payout_amount"        // a sale's transaction does not pay it
+	RefundMissing  DifferenceKind = "refund_missing"       // a refund was settled by what is not on the chain
+	SaleAndFailed  DifferenceKind = "sale_paid_and_failed" // the chain pays a sale that failed: the user has both
+	SalePaidTwice  DifferenceKind = "sale_paid_twice"      // the chain pays a sale that another transaction completed
+	OutputShared   DifferenceKind = "output_shared"        // two sales were completed by one output
 )
 
 // Difference is one difference between log and chain.
@@ -61,12 +64,13 @@ func (x *Exchange) Reconcile(ctx context.Context, from, to int32) ([]Difference,
 	}
 	r := reconciler{
 		exchange: x, ctx: ctx, node: payer.Node(), from: from, to: to,
-		paid: map[account.Outpoint]chainOutput{}, payouts: map[account.ChainHash]bitcoin.Ref{},
+		paid: map[account.Outpoint]chainOutput{}, ownerless: map[account.Outpoint]chainOutput{}, spends: map[account.ChainHash]chainTx{}, payer: payer,
 	}
 	if err := r.readBlocks(); err != nil {
 		return nil, errors.Join(ErrNodeDown, err)
 	}
 	r.payments()
+	r.unassigned()
 	if err := r.sales(); err != nil {
 		return nil, errors.Join(ErrNodeDown, err)
 	}
@@ -79,6 +83,7 @@ func (x *Exchange) Reconcile(ctx context.Context, from, to int32) ([]Difference,
 // chainOutput is an output to a payment's address, as the chain has it.
 type chainOutput struct {
 	payment account.TransactionID
+	index   uint32 // of the address, where it is nobody's
 	btc     account.Money
 	block   bitcoin.Ref
 }
@@ -91,9 +96,13 @@ type reconciler struct {
 	since    account.Time // of the first block
 	until    account.Time // of the last; without end where it is the newest
 
-	paid    map[account.Outpoint]chainOutput
-	payouts map[account.ChainHash]bitcoin.Ref
-	found   []Difference
+	paid map[account.Outpoint]chainOutput
+
+	ownerless map[account.Outpoint]chainOutput // to addresses that this log has given to nobody
+
+	spends map[account.ChainHash]chainTx // that are of payouts, or spend their coins
+	payer  Payer
+	found  []Difference
 }
 
 func (r *reconciler) add(d Difference) { r.found = append(r.found, d) }
@@ -117,12 +126,16 @@ func (r *reconciler) readBlocks() error {
 		r.until = at
 		for _, tx := range block.Transactions {
 			id := account.ChainHash(tx.TxHash())
-			if _, ours := x.payouts.all().ByTx(id); ours {
-				r.payouts[id] = ref
+			if r.isOfPayouts(id, tx) {
+				r.spends[id] = chainTx{tx, ref}
 			}
 			for i, out := range tx.TxOut {
-				if payment, ours := x.payments.byAddress.Load(bitcoin.AddressOf(out.PkScript, network)); ours {
-					r.paid[account.Outpoint{TxID: id, Index: uint32(i)}] = chainOutput{payment, account.Money(out.Value), ref}
+				c := chainOutput{btc: account.Money(out.Value), block: ref}
+				address, ours := bitcoin.AddressOf(out.PkScript, network), false
+				if c.payment, ours = x.payments.byAddress.Load(address); ours {
+					r.paid[account.Outpoint{TxID: id, Index: uint32(i)}] = c
+				} else if c.index, ours = x.unassigned.index(address); ours {
+					r.ownerless[account.Outpoint{TxID: id, Index: uint32(i)}] = c
 				}
 			}
 		}
@@ -142,7 +155,7 @@ func (r *reconciler) payments() {
 		if state.Counts.Of(account.TypeBuy, 0) == 0 {
 			continue
 		}
-		for n, t := range state.History.Backward(1, state.History.Len(), account.TypeBuy, 0) {
+		for n, t := range state.History.Backward(1, state.History.Last(), account.TypeBuy, 0) {
 			r.payment(account.TransactionID{User: u.id, N: n}, &t)
 		}
 	}
@@ -206,72 +219,6 @@ func (r *reconciler) owners(id account.TransactionID, t *account.Transaction) {
 	for _, out := range t.Unowned(terms, p.tip.Load(), p.knownUntil()) {
 		r.add(Difference{Kind: NoOwner, What: id.String(), Out: out.String(), Log: "neither credited nor refunded, and no operator answers for it"})
 	}
-}
-
-// sales compares payouts, the sales that were completed in the time of the blocks, and
-// the refunds that were settled in it.
-func (r *reconciler) sales() error {
-	for _, p := range r.exchange.payouts.all().List {
-		number := fmt.Sprintf("payout %d", p.Number)
-		ref, there := r.payouts[p.TxID]
-		switch {
-		case there && p.Height == 0:
-			r.add(Difference{Kind: PayoutNotInLog, Height: ref.Height, What: number, Out: p.TxID.String(), Log: string(p.Status()), Chain: ref.String()})
-		case there && (p.Height != ref.Height || [32]byte(p.Block) != ref.Hash):
-			r.add(Difference{Kind: OtherBlock, Height: ref.Height, What: number, Out: p.TxID.String(), Log: fmt.Sprintf("%d (%s)", p.Height, p.Block), Chain: ref.String()})
-		case !there && p.Height >= r.from && p.Height <= r.to:
-			r.add(Difference{Kind: PayoutMissing, Height: p.Height, What: number, Out: p.TxID.String(), Log: string(p.Status())})
-		}
-	}
-	for _, u := range r.exchange.created.from(0) {
-		state := u.durable.Load()
-		if state.Counts.Of(account.TypeSell, account.Completed) > 0 {
-			for n, t := range state.History.Backward(1, state.History.Len(), account.TypeSell, account.Completed) {
-				if err := r.sale(account.TransactionID{User: u.id, N: n}, &t); err != nil {
-					return err
-				}
-			}
-		}
-		if state.Outgoing == nil {
-			continue
-		}
-		for i := range state.Outgoing.Refunds {
-			if err := r.refund(u.id, &state.Outgoing.Refunds[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (r *reconciler) inTime(at account.Time) bool { return at >= r.since && at <= r.until }
-
-// sale looks up the transaction that a completed sale names.
-func (r *reconciler) sale(id account.TransactionID, t *account.Transaction) error {
-	if !r.inTime(t.ConfirmedAt) || t.Detail.TxHash == "" {
-		return nil
-	}
-	difference := Difference{What: id.String(), Out: t.Detail.TxHash, Log: t.Detail.BTC.String() + " BTC to " + t.Detail.To}
-	tx, err := r.lookup(t.Detail.TxHash)
-	switch {
-	case err != nil:
-		return err
-	case tx == nil:
-		difference.Kind = PayoutMissing
-		r.add(difference)
-		return nil
-	}
-	var paid account.Money
-	for _, out := range tx.TxOut {
-		if bitcoin.AddressOf(out.PkScript, r.node.Network()) == t.Detail.To {
-			if paid += account.Money(out.Value); account.Money(out.Value) == t.Detail.BTC {
-				return nil
-			}
-		}
-	}
-	difference.Kind, difference.Chain = PayoutAmount, paid.String()+" BTC"
-	r.add(difference)
-	return nil
 }
 
 // refund looks up the transaction that a settled refund names.

@@ -65,6 +65,9 @@ func (x *Exchange) Recover(ctx context.Context, progress func(Progress)) error {
 	if err != nil {
 		return err
 	}
+	if err := x.noteRestore(); err != nil {
+		return err
+	}
 	x.payments.start()
 	x.notices.start()
 	x.recoveries.start()

@@ -130,7 +130,7 @@ func (m *traffic) one(t *rapid.T) {
 		idem = &account.Idempotency{Key: account.Key{byte(m.n), byte(m.n >> 8)}}
 	}
 	hash := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(m.n)))
-	last := account.TransactionID{User: s.UserID(), N: rapid.Uint32Range(1, 1+m.w.state(s.UserID()).History.Len()).Draw(t, "number")}
+	last := account.TransactionID{User: s.UserID(), N: rapid.Uint32Range(1, 1+m.w.state(s.UserID()).History.Last()).Draw(t, "number")}
 	var err error
 	switch rapid.IntRange(0, 8).Draw(t, "request") {
 	case 0, 1:

@@ -70,7 +70,7 @@ func (x *Exchange) Authenticate(token []byte) (Session, bool) {
 	}
 	now := x.now()
 	used, live := state.HasSession(&hash, now, x.uses.idle)
-	if !live {
+	if !live || state.Restores != x.restores { // it may have been ended since the backup that was restored
 		return Session{}, false
 	}
 	if x.uses.idle > 0 && now-used >= x.uses.every {

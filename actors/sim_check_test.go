@@ -237,7 +237,7 @@ func (s *sim) checkSums() error {
 func (u *simUser) matches(state *account.State, seq int) error {
 	a := u.states[seq]
 	got := fmt.Sprint(state.Seq, state.Wallet, state.Email, state.Username, state.Status, state.CreatedAt, state.LastLogin,
-		state.UpdatedAt, state.BalanceAt, state.Balance, state.Held, len(state.Sessions), state.History.Len())
+		state.UpdatedAt, state.BalanceAt, state.Balance, state.Held, len(state.Sessions), state.History.Last())
 	want := fmt.Sprint(seq, u.wallet, a.email, a.username, a.status, a.created, a.login,
 		a.updated, a.moved, a.balance, a.held, len(a.sessions), len(a.transactions))
 	if got != want {

@@ -61,6 +61,15 @@ func (a *userActor) Receive(ctx actor.Context) {
 }
 
 func (a *userActor) handle(c *call) {
+	if a.account.Restores != a.exchange.restores && !a.takeOver(c) {
+		return
+	}
+	_ = a.execute(c) // c is told
+}
+
+// execute has c's command decided, applied and made durable. An error is one of the
+// journal, that has no room for it: then nothing was changed, and c is answered.
+func (a *userActor) execute(c *call) error {
 	x, acc := a.exchange, a.account
 	c.decision, c.err = acc.Decide(c.command, c.idempotency(), x.now())
 	record := &c.decision.Record
@@ -70,12 +79,12 @@ func (a *userActor) handle(c *call) {
 	if c.err != nil || len(record.Events) == 0 {
 		// The answer rests on changes that may not be durable yet: it waits for them.
 		x.cfg.Journal.Barrier(c)
-		return
+		return nil
 	}
 	c.encoded = record.Append(c.encoded[:0])
 	if err := x.cfg.Journal.Reserve(len(c.encoded)); err != nil {
 		c.fail(err)
-		return
+		return err
 	}
 	if err := acc.Apply(record); err != nil {
 		panic(err)
@@ -83,6 +92,7 @@ func (a *userActor) handle(c *call) {
 	state := acc.State
 	c.state = &state
 	x.cfg.Journal.Append(c.encoded, c) // which may be the account's last: see passivate
+	return nil
 }
 
 // mailboxOf returns the mailbox of the user's actor, and starts that if there is
@@ -113,9 +123,9 @@ func (x *Exchange) mailboxOf(u *user) *mailbox {
 // publish lets others see state, which is durable, and everything that follows
 // from the record it came from.
 func (x *Exchange) publish(u *user, state *account.State, record *account.Record) {
-	added := state.History.Len()
+	added := state.History.Size()
 	if before := u.durable.Load(); before != nil {
-		added -= before.History.Len()
+		added -= before.History.Size()
 	}
 	if e, ok := record.Events[len(record.Events)-1].(*account.SessionRotated); ok {
 		u.rotated(e.From)
@@ -140,7 +150,7 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 			x.created.add(u)
 		}
 	case *account.WithdrawalRequested, *account.SaleRequested, *account.PaymentCreated, *account.PaymentAddressed:
-		n := state.History.Len()
+		n := state.History.Last()
 		if t, _ := state.History.At(n); t.Type == account.TypeBuy {
 			x.market.paymentCreated()
 		}
@@ -158,12 +168,15 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 		x.payments.alert(account.TransactionID{User: u.id}, event)
 	case *account.RefundSettled:
 		x.refunds.noteOut(state, e.N, e.Out)
-	case *account.PayoutExported, *account.PayoutSigned, *account.PayoutMined, *account.PayoutUnmined, *account.PayoutConfirmed:
+	case *account.PayoutExported, *account.PayoutSigned, *account.PayoutMined, *account.PayoutUnmined, *account.PayoutConfirmed,
+		*account.PayoutReplaced, *account.PayoutTxMined, *account.PayoutTxUnmined:
 		x.payouts.observe(event)
 	case *account.OutputsAnswered:
 		x.payments.lookNow(account.TransactionID{User: u.id, N: e.N})
 	case *account.CreditReversed, *account.FreezeLifted:
 		x.payments.alert(account.TransactionID{User: u.id}, event)
+	case *account.UnassignedOutputMoved, *account.UnassignedOutputSettled:
+		x.unassigned.observe(state, event)
 	case *account.RecoveryRequested:
 		x.recoveries.add(u)
 	case *account.NoticeQueued, *account.NoticeReplayed, *account.NoticeLost:

@@ -193,6 +193,8 @@ func TestEveryRouteAnswersWhatTheContractSays(t *testing.T) {
 	reach("GET /api/operator/reconcile", a.operator("GET", "/api/operator/reconcile?from=1&to=2", ""), 503)
 	visit("GET /api/operator/refunds", a.operator("GET", "/api/operator/refunds", ""), 200, "refunds total next_cursor")
 	reach("POST /api/operator/refunds/{id}/{outpoint}/settle", a.operator("POST", "/api/operator/refunds/"+id+"/"+someHash+":0/settle", `{"reason":"sent back"}`), 404)
+	visit("GET /api/operator/unassigned-outputs", a.operator("GET", "/api/operator/unassigned-outputs", ""), 200, "outputs total next_cursor")
+	reach("POST /api/operator/unassigned-outputs/{outpoint}/settle", a.operator("POST", "/api/operator/unassigned-outputs/"+someHash+":0/settle", `{"reason":"sent back"}`), 404)
 	reach("POST /api/operator/transactions/{id}/lift-freeze", a.operator("POST", "/api/operator/transactions/"+id+"/lift-freeze", `{"reason":"settled"}`), 409)
 	visit("GET /api/users/me/factors/recovery", u.as("GET", "/api/users/me/factors/recovery", ""), 200, "requested_at removed_at")
 	reach("POST /api/users/me/factors/recovery", u.as("POST", "/api/users/me/factors/recovery", ""), 404)

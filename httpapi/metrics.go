@@ -84,6 +84,8 @@ func (m *metricSet) ofExchange(s *Server) {
 	gauge("exchange_credits_reversed_total", of(func(st actors.Stats) float64 { return float64(st.Reversed) }))
 	gauge("exchange_refunds_queued_total", of(func(st actors.Stats) float64 { return float64(st.Refunds) }))
 
+	gauge("exchange_unassigned_outputs", of(func(st actors.Stats) float64 { return float64(st.Unassigned) }))
+
 	for _, channel := range []account.Channel{account.ChannelWebhook, account.ChannelMail} {
 		notices := func(name string, f func(actors.NoticeStats) float64) {
 			gauge(fmt.Sprintf("exchange_notice%s{channel=%q}", name, channel), func() float64 { return f(s.exchange.NoticeStats(channel)) })
@@ -121,6 +123,7 @@ func (m *metricSet) ofChain(s *Server) {
 	gauge("exchange_chain_failed", chain(func(st actors.ChainStatus) float64 { return oneIf(st.Failed != nil) }))
 	gauge("exchange_chain_height", chain(func(st actors.ChainStatus) float64 { return float64(st.Height) }))
 	gauge("exchange_chain_node_height", chain(func(st actors.ChainStatus) float64 { return float64(st.NodeHeight) }))
+	gauge("exchange_next_address_index", chain(func(st actors.ChainStatus) float64 { return float64(st.NextIndex) }))
 	gauge("exchange_chain_synced_age_seconds", chain(func(st actors.ChainStatus) float64 {
 		if st.Synced.IsZero() {
 			return math.NaN()

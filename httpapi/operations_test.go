@@ -137,8 +137,8 @@ func TestEachOperationCountsAsARequest(t *testing.T) {
 		t.Errorf("RateLimit: %s", got)
 	}
 	u.as("POST", path, lines(6), "Content-Type", linesOfJSON).refused(429, "rate_limited", "")
-	if state, _ := a.exchange.FindUser("aitbc1wallet_counted"); state.History.Len() != 6 {
-		t.Errorf("%s were made", fmt.Sprint(state.History.Len()))
+	if state, _ := a.exchange.FindUser("aitbc1wallet_counted"); state.History.Last() != 6 {
+		t.Errorf("%s were made", fmt.Sprint(state.History.Last()))
 	}
 }
 

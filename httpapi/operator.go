@@ -61,7 +61,7 @@ func appendUser(b []byte, state *account.State) []byte {
 	b = append(b, '{')
 	b = appendProfile(b, state)
 	b = appendBalance(b, state)
-	b = appendUint(b, "transactions", uint64(state.History.Len()))
+	b = appendUint(b, "transactions", uint64(state.History.Size()))
 	return append(b, '}')
 }
 

@@ -44,7 +44,7 @@ func appendPayout(b []byte, p *actors.PayoutView) []byte {
 	b = append(b, '{')
 	b = appendUint(b, "payout", uint64(p.Number))
 	b = appendString(b, "status", string(p.Status()))
-	b = appendString(b, "tx_hash", p.TxID.String())
+	b = appendString(b, "tx_hash", p.TxHash.String())
 	b = appendMoney(b, "btc_paid", p.Paid)
 	b = appendMoney(b, "btc_fee", p.Fee)
 	b = appendMoney(b, "btc_change", p.Change)
@@ -111,7 +111,7 @@ func (s *Server) operatorPayout(r *request) error {
 		return notFound("there is no such payout")
 	}
 	psbt := ""
-	if view.Unsigned != nil {
+	if view.Unsigned != nil && !view.Adopted {
 		if psbt, err = s.exchange.PSBT(n); err != nil {
 			return err
 		}

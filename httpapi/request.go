@@ -244,6 +244,10 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		p := unavailable(30, "nobody can buy at the moment: "+actors.ErrChainDown.Error())
 		p.Code = "chain_down"
 		return p
+	case errors.Is(err, actors.ErrChainBehind):
+		p := unavailable(10, actors.ErrChainBehind.Error())
+		p.Code = "chain_behind"
+		return p
 	case errors.Is(err, actors.ErrPayoutsOff):
 		p := unavailable(0, actors.ErrPayoutsOff.Error())
 		p.Code = "payouts_off"

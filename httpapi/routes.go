@@ -141,6 +141,8 @@ func (s *Server) operatorRoutes() []entry[route] {
 		{"POST", "/api/operator/notices/replay", route{"operator_replay_notices", operatorOnly, operates, false, s.replayNotices}},
 		{"GET", "/api/operator/refunds", route{"operator_refunds", operatorOnly, reads, false, s.operatorRefunds}},
 		{"POST", "/api/operator/refunds/{id}/{outpoint}/settle", route{"operator_settle_refund", operatorOnly, operates, false, s.settleRefund}},
+		{"GET", "/api/operator/unassigned-outputs", route{"operator_unassigned_outputs", operatorOnly, reads, false, s.operatorUnassignedOutputs}},
+		{"POST", "/api/operator/unassigned-outputs/{outpoint}/settle", route{"operator_settle_unassigned_output", operatorOnly, operates, false, s.settleUnassignedOutput}},
 		{"GET", "/api/operator/payouts", route{"operator_payouts", operatorOnly, reads, false, s.operatorPayouts}},
 		{"POST", "/api/operator/payouts", route{"operator_export_payout", operatorOnly, operates, false, s.exportPayout}},
 		{"GET", "/api/operator/payouts/{payout}", route{"operator_payout", operatorOnly, reads, false, s.operatorPayout}},

@@ -95,13 +95,18 @@ An operator does more than they are there for, or loses a key [V8]:
     TestEveryEventAndCommandOfOperatorsIsAnAct, TestKilledAmongActsEachHasItsEntry.
   - Keys are in a file or a variable, never in an argument, and kept as hashes.
   - The service holds no key of the bitcoins: a payout is a transaction for the
-    operator's own signer, and comes back as it was exported or not at all. A sale is in
-    one that can be paid, whatever is killed, raced, cancelled or signed late; a refund
-    is settled once. TestASaleIsPaidOnceHoweverOftenTheServiceIsKilled,
+    operator's own signer, and comes back paying what was exported or not at all. A sale
+    is paid once, whatever is killed, raced, cancelled, signed late, replaced, sent by
+    somebody else or restored; a refund is settled once.
+    TestASaleIsPaidOnceHoweverOftenTheServiceIsKilled,
     TestACancelledPayoutCannotBePaidBesideTheNextOne,
+    TestAPayoutWhoseFeeTheSignerRaisedIsPaidOnce,
+    TestNobodyEndsASaleThatACancelledPayoutMayStillPay,
+    TestARestoredLogDoesNotPayAgainWhatWasPaidSince,
     TestWhatWasPaidTooMuchIsSentBackByTheOperatorOnce.
   - What an operator says was paid can be held against the chain.
-    TestReconcileFindsEveryKindOfDifferenceAndNoOther.
+    TestReconcileFindsEveryKindOfDifferenceAndNoOther,
+    TestReconcileFindsSalesThatAreSettledTwice.
 
 A page of another origin uses a user's browser [V3]:
   - There are no cookies, so nothing goes along by itself, and no answer allows another

@@ -98,7 +98,7 @@ func (s *Server) transactions(r *request) error {
 // window returns the numbers of the oldest and the newest of the transactions that
 // were created from and before to.
 func window(h *account.History, from, to account.Time) (oldest, newest uint32) {
-	oldest, newest = 1, h.Len()
+	oldest, newest = 1, h.Last()
 	if from != 0 {
 		oldest = h.Since(from)
 	}

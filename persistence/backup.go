@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // BackupReport is what a backup holds.
@@ -22,7 +23,7 @@ const backupTries = 10
 
 // Backup copies a shard's snapshots and log to a new directory, durably, and reads
 // the copy to its last byte; a service may run on dir meanwhile. A service starts
-// on the copy as it is. What was acknowledged before the call is in it, and what
+// on the copy as it is, and finds its mark: see CopyMark. What was acknowledged before the call is in it, and what
 // comes during the call may be. After an error there is no copy.
 //
 // beside are names of directories in dir with a shard of their own, and without
@@ -36,7 +37,7 @@ func Backup(dir, to string, shard uint16, beside ...string) (BackupReport, error
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		return BackupReport{}, errors.Join(fmt.Errorf("%s is there already", to), err)
 	}
-	unfinished := to + temporary
+	unfinished, taken := to+temporary, time.Now()
 	for try := 1; ; try++ {
 		if err := os.RemoveAll(unfinished); err != nil {
 			return BackupReport{}, err
@@ -53,6 +54,9 @@ func Backup(dir, to string, shard uint16, beside ...string) (BackupReport, error
 				}
 				report.Beside[name] = copied.Log
 			}
+		}
+		if err == nil {
+			err = writeCopyMark(unfinished, taken)
 		}
 		if err == nil {
 			err = errors.Join(os.Rename(unfinished, to), osFiles{}.syncDir(filepath.Dir(to)))

@@ -63,6 +63,12 @@ type State struct {
 	Payouts  *Payouts  // of the system account: all there were; nil for all others
 	Outgoing *Outgoing // sales in payouts, and refunds that were paid; nil for most
 
+	Restores uint32    // of the log, as far as the account has taken them over
+	Restored *Restored // of the system account: what restored backups left behind; nil for all others
+
+	// Of the system account: known transactions of payouts, but for those that were exported; nil for all others.
+	PayoutTxs *PayoutTxs
+
 	Factors     *Factors     // nil for who has none; replaced, never written
 	AddressBook *AddressBook // nil where there never was one; replaced, never written
 

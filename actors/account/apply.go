@@ -214,8 +214,8 @@ func (e *KeyUsed) apply(a *Account, at Time) error {
 
 // add appends t to the history.
 func (a *Account) add(t Transaction, at Time) error {
-	if a.History.Len() == MaxHistory {
-		return fmt.Errorf("%d transactions are the most there can be", uint32(MaxHistory))
+	if a.History.used() == MaxHistory {
+		return fmt.Errorf("%d is the highest number of a transaction", uint32(MaxHistory))
 	}
 	t.CreatedAt = at
 	if t.Status == Completed {
@@ -246,7 +246,7 @@ func (a *Account) addHeld(t Transaction, at Time) error {
 	if err := a.add(t, at); err != nil {
 		return err
 	}
-	a.spending.add(a.History.Len(), at, t.Amount)
+	a.spending.add(a.History.Last(), at, t.Amount)
 	return nil
 }
 

@@ -119,8 +119,8 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		for i := range value(fresh()).NumField() {
 			name := value(fresh()).Type().Field(i).Name
 			switch of + "." + name {
-			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Identity", "Identity.Keys", "State.Payouts", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
-				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs", "Detail.Terms":
+			case "State.Sessions", "State.History", "State.Counts", "State.Frozen", "State.Trail", "State.Identity", "Identity.Keys", "State.Payouts", "State.PayoutTxs", "State.Restored", "State.Outgoing", "State.Factors", "State.AddressBook", "State.Outbox", "State.Contact", "State.keys",
+				"Payout.Number", "Payout.Sales", "Payout.Coins", "PayoutTx.Spends", "PayoutTx.Pays", "PayoutTx.Change", "PayoutCoin.Out", "Refund.Out", "Transaction.Detail", "Detail.Index", "Detail.Outputs", "Detail.Terms":
 				continue
 			}
 			a := fresh()
@@ -215,6 +215,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 	}
 	paying := func(a *Account) *Payout {
 		a.Payouts = &Payouts{List: []*Payout{{Sales: []TransactionID{{}}, Coins: []PayoutCoin{{}}, Unsigned: []byte{1}, Tx: []byte{2}}}}
+		a.PayoutTxs = &PayoutTxs{List: []*PayoutTx{{Spends: []Outpoint{{}}, Pays: []PaidSale{{}}, Change: []PayoutCoin{{}}}}}
 		return a.Payouts.List[0]
 	}
 	each("Payout", func(a *Account) any { return paying(a) }, inPlace)
@@ -225,6 +226,7 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 	}
 	each("Identity", func(a *Account) any { return tied(a) }, inPlace)
 	each("ExtendedKey", func(a *Account) any { return &tied(a).Keys[0] }, inPlace)
+	each("PayoutTx", func(a *Account) any { paying(a); return a.PayoutTxs.List[0] }, inPlace)
 	going := func(a *Account) *Outgoing {
 		a.Outgoing = &Outgoing{Claims: []Claim{{}}, Refunds: []Refund{{}}}
 		return a.Outgoing
@@ -236,6 +238,10 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		"sale's number":   func(a *Account) { paying(a).Sales[0].N++ },
 		"coin":            func(a *Account) { paying(a).Coins[0].Out.Index++ },
 		"second key":      func(a *Account) { i := tied(a); i.Keys = append(i.Keys, i.Keys[0]) },
+		"spent coin":      func(a *Account) { paying(a); a.PayoutTxs.List[0].Spends[0].Index++ },
+		"paid sale":       func(a *Account) { paying(a); a.PayoutTxs.List[0].Pays[0].Sale.N++ },
+		"paying output":   func(a *Account) { paying(a); a.PayoutTxs.List[0].Pays[0].Index++ },
+		"change":          func(a *Account) { paying(a); a.PayoutTxs.List[0].Change[0].Out.Index++ },
 		"second payout":   func(a *Account) { p := paying(a); a.Payouts.List = append(a.Payouts.List, p) },
 		"refunded output": func(a *Account) { going(a).Refunds[0].Out.Index++ },
 		"no refund":       func(a *Account) { going(a).Refunds = nil },
@@ -243,6 +249,12 @@ func TestWhateverDiffersInAnAccountDiffersInItsHash(t *testing.T) {
 		"no transaction":  func(a *Account) { paying(a).Unsigned = nil },
 	} {
 		a := fresh()
+		alter(a)
+		check(what, a)
+	}
+	for what, alter := range restoredChanges() {
+		a := fresh()
+		a.Restores, a.Restored = 1, someRestored()
 		alter(a)
 		check(what, a)
 	}

@@ -20,7 +20,7 @@ func (h *History) Changed(before *History, fn func(n uint32, t *Transaction) boo
 		if len(old) > 0 {
 			_, old = openChunk(old)
 		}
-		for n := uint32(c*chunkSize) + 1; len(rest) > 0; n++ {
+		for place := uint32(c*chunkSize) + 1; len(rest) > 0; place++ {
 			var body, oldBody []byte
 			body, rest = nextPacked(rest)
 			if len(old) > 0 {
@@ -28,7 +28,7 @@ func (h *History) Changed(before *History, fn func(n uint32, t *Transaction) boo
 					continue
 				}
 			}
-			if t := unpack(body, base); !fn(n, &t) {
+			if t := unpack(body, base); !fn(h.numbers.number(place), &t) {
 				return
 			}
 		}

@@ -12,24 +12,24 @@ func TestWhatChangedInAHistoryIsWhatDiffersAndNothingElse(t *testing.T) {
 		var h History
 		add := func(n int) {
 			for range n {
-				h.append(Transaction{CreatedAt: Time(h.Len() + 1), Status: Pending})
+				h.append(Transaction{CreatedAt: Time(h.Last() + 1), Status: Pending})
 			}
 		}
 		add(rapid.IntRange(0, 3*chunkSize).Draw(t, "before"))
 		before := h
 		want := map[uint32]bool{}
 		for range rapid.IntRange(0, 5).Draw(t, "steps") {
-			if h.Len() > 0 && rapid.Bool().Draw(t, "replace") {
-				n := rapid.Uint32Range(1, h.Len()).Draw(t, "n")
+			if h.Last() > 0 && rapid.Bool().Draw(t, "replace") {
+				n := rapid.Uint32Range(1, h.Last()).Draw(t, "n")
 				changed, _ := h.At(n)
 				changed.Status = Completed
 				h.replace(n, changed)
 				want[n] = true
 				continue
 			}
-			first := h.Len() + 1
+			first := h.Last() + 1
 			add(rapid.IntRange(0, chunkSize).Draw(t, "added"))
-			for n := first; n <= h.Len(); n++ {
+			for n := first; n <= h.Last(); n++ {
 				want[n] = true
 			}
 		}

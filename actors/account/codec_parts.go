@@ -57,6 +57,24 @@ var parts = [...]part{
 		read:   func(s *State, r *reader) { s.Outgoing = readOutgoing(r) },
 	},
 	{
+		number: 8,
+		has:    func(s *State) bool { return s.PayoutTxs != nil },
+		append: func(s *State, dst []byte) []byte { return s.appendPayoutTxs(dst) },
+		read:   func(s *State, r *reader) { s.readPayoutTxs(r) },
+	},
+	{
+		number: 10,
+		has:    func(s *State) bool { return s.Restores != 0 },
+		append: appendRestores,
+		read:   readRestores,
+	},
+	{
+		number: 11,
+		has:    func(s *State) bool { return s.Restored != nil },
+		append: func(s *State, dst []byte) []byte { return s.Restored.append(dst) },
+		read:   func(s *State, r *reader) { s.Restored = readRestored(r, s) },
+	},
+	{
 		number: 12,
 		has:    func(s *State) bool { return s.Identity != nil },
 		append: func(s *State, dst []byte) []byte { return s.Identity.append(dst) },

@@ -76,15 +76,15 @@ func (*SaleFreed) kind() kind       { return kindSaleFreed }
 func (*RefundSettled) kind() kind   { return kindRefundSettled }
 
 func appendTx(dst, tx []byte) []byte {
-	if len(tx) > maxPayoutTx {
-		panic(fmt.Sprintf("account: a transaction of %d bytes, %d are the limit", len(tx), maxPayoutTx))
+	if len(tx) > MaxPayoutTx {
+		panic(fmt.Sprintf("account: a transaction of %d bytes, %d are the limit", len(tx), MaxPayoutTx))
 	}
 	return append(binary.AppendUvarint(dst, uint64(len(tx))), tx...)
 }
 
 func (r *reader) tx() []byte {
 	n := r.uvarint()
-	if n > maxPayoutTx {
+	if n > MaxPayoutTx {
 		r.fail("transaction over the limit")
 	}
 	if r.err != nil || n == 0 {
@@ -117,9 +117,7 @@ func (p *Payout) appendTerms(dst []byte) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.Coins)))
 	for i := range p.Coins {
-		coin := &p.Coins[i]
-		dst = appendMoney(appendOutpoint(dst, coin.Out), coin.BTC)
-		dst = binary.AppendUvarint(appendBool(dst, coin.Change), uint64(coin.Index))
+		dst = appendPayoutCoin(dst, &p.Coins[i])
 	}
 	dst = appendMoney(appendMoney(dst, p.Fee), p.Change)
 	dst = append(binary.AppendUvarint(dst, uint64(p.ChangeIndex)), p.TxID[:]...)
@@ -137,7 +135,7 @@ func (p *Payout) readTerms(r *reader) {
 	if n := r.count(MaxPayoutCoins); n > 0 {
 		p.Coins = make([]PayoutCoin, n)
 		for i := range p.Coins {
-			p.Coins[i] = PayoutCoin{Out: r.outpoint(), BTC: r.money(), Change: r.bool(), Index: r.uint32()}
+			p.Coins[i] = r.payoutCoin()
 		}
 	}
 	p.Fee, p.Change, p.ChangeIndex, p.TxID = r.money(), r.money(), r.uint32(), r.chainHash()

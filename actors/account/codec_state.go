@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // AppendState writes everything there is to know of an account, idempotency keys
@@ -130,6 +131,8 @@ func DecodeState(b []byte) (*State, error) {
 		in.fail("an account without a record")
 	case s.Status == 0 || s.Status >= numUserStatuses:
 		in.fail("unknown user status")
+	case slices.ContainsFunc(s.keys, func(use keyUse) bool { return s.History.place(use.n) == 0 }):
+		in.fail("a key of no transaction")
 	}
 	if in.err != nil {
 		return nil, fmt.Errorf("%w: user %s: byte %d: %w", ErrState, s.ID, len(b)-len(in.b), in.err)
@@ -287,8 +290,5 @@ func (s *State) readKeys(r *reader) {
 		copy(use.key[:], r.take(len(use.key)))
 		copy(use.fingerprint[:], r.take(len(use.fingerprint)))
 		use.at, use.n = Time(r.varint()), r.uint32()
-		if use.n == 0 || use.n > s.History.n {
-			r.fail("a key of no transaction")
-		}
 	}
 }

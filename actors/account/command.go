@@ -28,6 +28,7 @@ type Login struct {
 	Session   Hash
 	ExpiresAt Time
 	Client    string // the address that it came from, for the notice of it; "" where it is not known
+	Restores  uint32 // of the log so far; as the names, used when the account is made
 }
 
 // Logout ends the session.

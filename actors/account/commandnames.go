@@ -60,3 +60,13 @@ func (*CompleteRecovery) name() string  { return "CompleteRecovery" }
 func (*ApproveWithdrawal) name() string { return "ApproveWithdrawal" }
 func (*SetIdentity) name() string       { return "SetIdentity" }
 func (*MoveKey) name() string           { return "MoveKey" }
+func (*RestoreLog) name() string        { return "RestoreLog" }
+func (*SkipIndexes) name() string       { return "SkipIndexes" }
+func (*TakeOverRestores) name() string  { return "TakeOverRestores" }
+func (*MoveUnassigned) name() string    { return "MoveUnassigned" }
+func (*SettleUnassigned) name() string  { return "SettleUnassigned" }
+func (*RecordPayoutTx) name() string    { return "RecordPayoutTx" }
+func (*AdoptPayout) name() string       { return "AdoptPayout" }
+func (*ReplacePayout) name() string     { return "ReplacePayout" }
+func (*ConfirmPayoutTx) name() string   { return "ConfirmPayoutTx" }
+func (*UnspendPayout) name() string     { return "UnspendPayout" }

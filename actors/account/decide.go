@@ -44,7 +44,7 @@ func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, erro
 // opens reports whether c may be an account's first command.
 func opens(c Command) bool {
 	switch c.(type) {
-	case *Login, *AdvanceChain, *ExportPayout, *SetIdentity:
+	case *Login, *AdvanceChain, *ExportPayout, *AdoptPayout, *SetIdentity, *RestoreLog, *SkipIndexes:
 		return true
 	}
 	return false
@@ -63,16 +63,20 @@ func (s *State) MayChange() *Error {
 
 // next is the number of the transaction that a command adds.
 func (a *Account) next() (uint32, *Error) {
-	if a.History.Len() == MaxHistory {
+	if a.History.used() == MaxHistory {
 		return 0, refuse(CodeHistoryFull, "this account has reached the limit of %d transactions", uint32(MaxHistory))
 	}
-	return a.History.Len() + 1, nil
+	return a.History.used() + 1, nil
 }
 
 func (c *Login) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	login := &LoggedIn{Session: c.Session, ExpiresAt: c.ExpiresAt}
 	if !a.Exists() {
-		return []Event{&Created{Wallet: c.Wallet, Email: c.Email, Username: c.Username}, login}, 0, nil
+		created := &Created{Wallet: c.Wallet, Email: c.Email, Username: c.Username}
+		if c.Restores > 0 { // before it had sessions and numbers that could be given out again
+			return []Event{created, &AccountRestored{Number: c.Restores}, login}, 0, nil
+		}
+		return []Event{created, login}, 0, nil
 	}
 	if err := a.MayChange(); err != nil {
 		return nil, 0, err

@@ -50,8 +50,8 @@ func TestWhatGoesOutIsAtMostWhatIsAvailable(t *testing.T) {
 				refused(t, a, command, nil, start, CodeInsufficientFunds)
 				return
 			}
-			if n := do(t, a, command, start); n != a.History.Len() {
-				t.Errorf("it is about transaction %d, want the last, %d", n, a.History.Len())
+			if n := do(t, a, command, start); n != a.History.Last() {
+				t.Errorf("it is about transaction %d, want the last, %d", n, a.History.Last())
 			}
 			if a.Balance != tt.thenBalance || a.Held != tt.thenHeld {
 				t.Errorf("balance %d, held %d; want %d, %d", a.Balance, a.Held, tt.thenBalance, tt.thenHeld)

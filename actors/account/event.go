@@ -86,6 +86,13 @@ const (
 	kindSessionRotated   kind = 25
 	kindFactorsReset     kind = 26
 
+	// What a restored backup brings with it.
+	kindAccountRestored         kind = 27
+	kindLogRestored             kind = 28
+	kindIndexesSkipped          kind = 72
+	kindUnassignedOutputMoved   kind = 73
+	kindUnassignedOutputSettled kind = 74
+
 	// 30 to 35 are what keeps value from leaving too easily.
 	kindAddressAdded       kind = 30
 	kindAddressRemoved     kind = 31
@@ -113,6 +120,14 @@ const (
 	kindSaleClaimed     kind = 52
 	kindSaleFreed       kind = 53
 	kindRefundSettled   kind = 65
+
+	// Which transactions pay it.
+	kindPayoutTxSeen      kind = 54
+	kindPayoutReplaced    kind = 55
+	kindPayoutTxMined     kind = 66
+	kindPayoutTxUnmined   kind = 67
+	kindPayoutTxConfirmed kind = 68
+	kindPayoutUnspent     kind = 69
 
 	// 56 to 64 are what the chain shows of payments.
 	kindPaymentAddressed kind = 56

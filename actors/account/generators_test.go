@@ -123,6 +123,24 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindKeyUsed: rapid.Custom(func(t *rapid.T) Event {
 		return &KeyUsed{Key: genKey.Draw(t, "key"), Fingerprint: genFingerprint.Draw(t, "fingerprint"), N: number(t)}
 	}),
+	kindAccountRestored: rapid.Custom(func(t *rapid.T) Event {
+		return &AccountRestored{Number: number(t), Transactions: number(t), Notices: number(t), TOTPStep: rapid.Uint64().Draw(t, "step")}
+	}),
+	kindLogRestored: rapid.Custom(func(t *rapid.T) Event {
+		e := &LogRestored{Number: number(t), Transactions: number(t), Notices: number(t), Payouts: number(t), TOTPStep: rapid.Uint64().Draw(t, "step")}
+		fill(t, e.Copy[:])
+		return e
+	}),
+	kindIndexesSkipped: rapid.Custom(func(t *rapid.T) Event { return &IndexesSkipped{number(t), number(t)} }),
+	kindUnassignedOutputMoved: rapid.Custom(func(t *rapid.T) Event {
+		return &UnassignedOutputMoved{
+			Out: genOutpoint.Draw(t, "out"), Index: number(t), Address: text(t), BTC: money(t), Height: genHeight.Draw(t, "height"),
+			Block: genChainHash.Draw(t, "block"), Gone: rapid.Bool().Draw(t, "gone"),
+		}
+	}),
+	kindUnassignedOutputSettled: rapid.Custom(func(t *rapid.T) Event {
+		return &UnassignedOutputSettled{Out: genOutpoint.Draw(t, "out"), TxHash: text(t), By: text(t), Reason: text(t)}
+	}),
 	kindTOTPEnrolled: rapid.Custom(func(t *rapid.T) Event {
 		return &TOTPEnrolled{Secret: blob(t, maxSealed), Step: rapid.Uint64().Draw(t, "step")}
 	}),
@@ -254,8 +272,25 @@ var genEvents = map[kind]*rapid.Generator[Event]{
 	kindPayoutCancelled: rapid.Custom(func(t *rapid.T) Event {
 		return &PayoutCancelled{Number: number(t), SpentBy: genChainHash.Draw(t, "spent by"), By: text(t), Reason: text(t)}
 	}),
-	kindSaleClaimed: rapid.Custom(func(t *rapid.T) Event { return &SaleClaimed{N: number(t), Payout: number(t)} }),
-	kindSaleFreed:   rapid.Custom(func(t *rapid.T) Event { return &SaleFreed{N: number(t)} }),
+	kindPayoutTxSeen: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutTxSeen{Tx: PayoutTx{
+			ID: genChainHash.Draw(t, "id"), Payout: number(t), Spends: outpoints(t), Pays: rapid.SliceOfN(genPaidSale, 1, 3).Draw(t, "pays"),
+			Change: rapid.SliceOfN(genPayoutCoin, 1, 3).Draw(t, "change"), Fee: money(t), SeenAt: genTime.Draw(t, "at"),
+		}}
+	}),
+	kindPayoutReplaced: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutReplaced{Number: number(t), TxID: genChainHash.Draw(t, "id"), Tx: rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "tx"), By: text(t)}
+	}),
+	kindPayoutTxMined: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutTxMined{TxID: genChainHash.Draw(t, "id"), Height: genHeight.Draw(t, "height"), Block: genChainHash.Draw(t, "block")}
+	}),
+	kindPayoutTxUnmined: rapid.Custom(func(t *rapid.T) Event {
+		return &PayoutTxUnmined{TxID: genChainHash.Draw(t, "id"), Height: genHeight.Draw(t, "height")}
+	}),
+	kindPayoutTxConfirmed: rapid.Custom(func(t *rapid.T) Event { return &PayoutTxConfirmed{TxID: genChainHash.Draw(t, "id")} }),
+	kindPayoutUnspent:     rapid.Custom(func(t *rapid.T) Event { return &PayoutUnspent{Number: number(t)} }),
+	kindSaleClaimed:       rapid.Custom(func(t *rapid.T) Event { return &SaleClaimed{N: number(t), Payout: number(t)} }),
+	kindSaleFreed:         rapid.Custom(func(t *rapid.T) Event { return &SaleFreed{N: number(t)} }),
 	kindRefundSettled: rapid.Custom(func(t *rapid.T) Event {
 		return &RefundSettled{N: number(t), Out: genOutpoint.Draw(t, "out"), BTC: money(t), TxHash: text(t), By: text(t), Reason: text(t)}
 	}),
@@ -265,6 +300,7 @@ var (
 	genTransactionID = rapid.Custom(func(t *rapid.T) TransactionID {
 		return TransactionID{genUserID.Draw(t, "user"), number(t)}
 	})
+	genPaidSale   = rapid.Custom(func(t *rapid.T) PaidSale { return PaidSale{genTransactionID.Draw(t, "sale"), number(t)} })
 	genPayoutCoin = rapid.Custom(func(t *rapid.T) PayoutCoin {
 		return PayoutCoin{Out: genOutpoint.Draw(t, "out"), BTC: money(t), Change: rapid.Bool().Draw(t, "change"), Index: number(t)}
 	})

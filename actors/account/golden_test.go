@@ -89,13 +89,33 @@ var goldenEvents = map[string]Event{
 	"mode_set":           &ModeSet{Mode: RealMode},
 	"network_set":        &NetworkSet{Network: "regtest", Genesis: ChainHash{0: 0x06, 31: 0x0f}},
 	"extended_key_added": &ExtendedKeyAdded{Fingerprint: KeyFingerprint{0xfd, 0x13, 0xaa, 0xc9}, Text: "[73c5da0a/84h/1h/0h]vpub5Y6cj", External: 300, Change: 7, By: "ops"},
-	"key_used":           &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
+	"account_restored":   &AccountRestored{Number: 3, Transactions: 1_000_300, Notices: 1_000_301, TOTPStep: 56_666_668},
+	"log_restored":       &LogRestored{Number: 3, Copy: CopyID{0: 0xab, 15: 0xcd}, Transactions: 1_000_300, Notices: 1_000_301, Payouts: 1002, TOTPStep: 56_666_668},
+	"indexes_skipped":    &IndexesSkipped{300, 10_300},
+	"unassigned_output_moved": &UnassignedOutputMoved{
+		Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, Index: 301, Address: "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu", BTC: 100_5000, Height: 850_000, Block: ChainHash{0: 0xef}, Gone: true,
+	},
+	"unassigned_output_settled": &UnassignedOutputSettled{Out: Outpoint{ChainHash{0: 0xab, 31: 0xcd}, 1}, TxHash: strings.Repeat("4a5e1e4baab89f3a", 4), By: "ops", Reason: "Zoë asked for it"},
+	"key_used":                  &KeyUsed{Key: Key{0: 0xaa, 15: 0x01}, Fingerprint: Fingerprint{0: 0xbb, 15: 0x02}, N: 300},
+
+	"payout_tx_seen":      &PayoutTxSeen{Tx: goldenPayoutTx},
+	"payout_replaced":     &PayoutReplaced{Number: 300, TxID: ChainHash{0: 0xee}, Tx: []byte{2, 0, 0, 0, 1}, By: "ops"},
+	"payout_tx_mined":     &PayoutTxMined{TxID: ChainHash{0: 0xee}, Height: 850_000, Block: ChainHash{0: 0xef}},
+	"payout_tx_unmined":   &PayoutTxUnmined{TxID: ChainHash{0: 0xee}, Height: 850_000},
+	"payout_tx_confirmed": &PayoutTxConfirmed{TxID: ChainHash{0: 0xee}},
+	"payout_unspent":      &PayoutUnspent{Number: 300},
 }
 
 var goldenPayout = Payout{
 	Number: 300, Sales: []TransactionID{{testUser, 7}, {testUser, 300}},
 	Coins: []PayoutCoin{{Out: Outpoint{ChainHash{0: 0xab}, 1}, BTC: 100_5000, Index: 300}, {Out: Outpoint{ChainHash{0: 0xac}, 2}, BTC: 7000, Change: true, Index: 1}},
 	Fee:   1500, Change: 400, ChangeIndex: 299, TxID: ChainHash{0: 0xef}, Unsigned: []byte{2, 0, 0, 0, 0}, ExportedAt: start, ChangedAt: start, By: "ops",
+}
+
+var goldenPayoutTx = PayoutTx{
+	ID: ChainHash{0: 0xee}, Payout: 300, Spends: []Outpoint{{ChainHash{0: 0xab}, 1}, {ChainHash{0: 0xac}, 2}},
+	Pays:   []PaidSale{{TransactionID{testUser, 7}, 1}, {TransactionID{testUser, 300}, 0}},
+	Change: []PayoutCoin{{Out: Outpoint{ChainHash{0: 0xee}, 2}, BTC: 300, Change: true, Index: 299}}, Fee: 1600, SeenAt: start,
 }
 
 // goldenHistory is a life of an account, record by record.
@@ -197,7 +217,7 @@ func TestAGoldenHistoryLeadsToItsAccount(t *testing.T) {
 			t.Fatalf("after record %d: %v", r.Seq, err)
 		}
 	}
-	got := fmt.Sprint(a.Seq, a.Email, a.Username, a.Status, a.Balance, a.Held, a.History.Len(), len(a.Sessions),
+	got := fmt.Sprint(a.Seq, a.Email, a.Username, a.Status, a.Balance, a.Held, a.History.Last(), len(a.Sessions),
 		a.Counts.Of(0, Completed), a.Counts.Of(0, Failed),
 		int64(a.BalanceAt-start), int64(a.LastLogin-start), int64(a.UpdatedAt-start))
 	want := fmt.Sprint(16, "k@example.org", "k", Suspended, 79*Unit, Money(0), 7, 1,

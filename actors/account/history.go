@@ -12,8 +12,8 @@ import (
 // of one copies that piece, so that a reader's history never changes under it.
 const chunkSize = 64
 
-// History is a user's transactions, oldest first, numbered from 1. It is a
-// persistent value: copying a History is O(1), and what a copy shows never
+// History is a user's transactions, oldest first, numbered from 1 without a gap, but
+// for what a restored backup has skipped. It is a persistent value: copying a History is O(1), and what a copy shows never
 // changes. Only the newest copy, which the account's owner holds, may be appended
 // to or changed; any goroutine may read the others.
 //
@@ -25,24 +25,54 @@ const chunkSize = 64
 type History struct {
 	full [][]byte // of chunkSize transactions each
 	tail []byte   // fewer; nil if there are none
-	n    uint32
-	last uint32 // where in its chunk transaction n begins: it is asked for most
+	n    uint32   // how many there are; each has a place from 1 to n
+	last uint32   // where in its chunk the transaction at place n begins: it is asked for most
+
+	numbers *numbering // of the places
 }
 
-// Len returns the number of transactions.
-func (h *History) Len() uint32 { return h.n }
+// Size returns how many transactions there are.
+func (h *History) Size() uint32 { return h.n }
+
+// Last returns the number of the newest transaction, 0 if there is none.
+func (h *History) Last() uint32 { return h.numbers.number(h.n) }
+
+// used returns the highest number that was taken or skipped: one more has the next.
+func (h *History) used() uint32 { return h.numbers.number(h.n+1) - 1 }
+
+// skip has the next transaction's number be that much higher.
+func (h *History) skip(count uint32) { h.numbers = h.numbers.skip(h.n, count) }
+
+// place returns where transaction n is, 0 if there is none.
+func (h *History) place(n uint32) uint32 {
+	place := h.numbers.upTo(n)
+	if place > h.n || h.numbers.number(place) != n {
+		return 0
+	}
+	return place
+}
+
+// places returns the places of the transactions from number oldest up to number
+// newest; first is greater than last if there are none.
+func (h *History) places(oldest, newest uint32) (first, last uint32) {
+	if oldest > 0 {
+		first = h.numbers.upTo(oldest - 1)
+	}
+	return first + 1, min(h.numbers.upTo(newest), h.n)
+}
 
 // At returns transaction n, and false if there is none.
 func (h *History) At(n uint32) (Transaction, bool) {
-	if n == 0 || n > h.n {
+	place := h.place(n)
+	if place == 0 {
 		return Transaction{}, false
 	}
-	chunk := h.chunk(int(n-1) / chunkSize)
+	chunk := h.chunk(int(place-1) / chunkSize)
 	base, rest := openChunk(chunk)
-	if n == h.n {
+	if place == h.n {
 		rest = chunk[h.last:]
 	} else {
-		for range (n - 1) % chunkSize {
+		for range (place - 1) % chunkSize {
 			_, rest = nextPacked(rest)
 		}
 	}
@@ -55,18 +85,18 @@ func (h *History) At(n uint32) (Transaction, bool) {
 // costs a few nanoseconds.
 func (h *History) Backward(oldest, newest uint32, t Type, s TransactionStatus) iter.Seq2[uint32, Transaction] {
 	return func(yield func(uint32, Transaction) bool) {
-		oldest, newest := max(oldest, 1), min(newest, h.n)
+		first, last := h.places(oldest, newest)
 		var bodies [chunkSize][]byte
-		for newest >= oldest {
-			c := int(newest-1) / chunkSize
+		for last >= first {
+			c := int(last-1) / chunkSize
 			base, rest := openChunk(h.chunk(c))
-			first := uint32(c*chunkSize) + 1
-			for n := first; n <= newest; n++ {
-				bodies[n-first], rest = nextPacked(rest)
+			begin := uint32(c*chunkSize) + 1
+			for place := begin; place <= last; place++ {
+				bodies[place-begin], rest = nextPacked(rest)
 			}
-			for ; newest >= max(first, oldest); newest-- {
-				body := bodies[newest-first]
-				if selected(body[0], t, s) && !yield(newest, unpack(body, base)) {
+			for ; last >= max(begin, first); last-- {
+				body := bodies[last-begin]
+				if selected(body[0], t, s) && !yield(h.numbers.number(last), unpack(body, base)) {
 					return
 				}
 			}
@@ -77,20 +107,20 @@ func (h *History) Backward(oldest, newest uint32, t Type, s TransactionStatus) i
 // Count returns how many transactions from number oldest up to number newest have
 // the type and status; zero stands for any.
 func (h *History) Count(oldest, newest uint32, t Type, s TransactionStatus) uint32 {
-	oldest, newest = max(oldest, 1), min(newest, h.n)
-	if newest < oldest {
+	first, last := h.places(oldest, newest)
+	if last < first {
 		return 0
 	}
 	if t == 0 && s == 0 {
-		return newest - oldest + 1
+		return last - first + 1
 	}
 	var count uint32
-	for c := int(oldest-1) / chunkSize; c*chunkSize < int(newest); c++ {
+	for c := int(first-1) / chunkSize; c*chunkSize < int(last); c++ {
 		_, rest := openChunk(h.chunk(c))
-		last := min(newest, uint32(c*chunkSize)+chunkSize)
-		for n := uint32(c*chunkSize) + 1; n <= last; n++ {
+		end := min(last, uint32(c*chunkSize)+chunkSize)
+		for place := uint32(c*chunkSize) + 1; place <= end; place++ {
 			var body []byte
-			if body, rest = nextPacked(rest); n >= oldest && selected(body[0], t, s) {
+			if body, rest = nextPacked(rest); place >= first && selected(body[0], t, s) {
 				count++
 			}
 		}
@@ -98,9 +128,11 @@ func (h *History) Count(oldest, newest uint32, t Type, s TransactionStatus) uint
 	return count
 }
 
-// Since returns the number of the first transaction that was made at or after at,
-// Len()+1 if there is none: times in a history never go back.
-func (h *History) Since(at Time) uint32 {
+// Since returns the number of the first transaction that was made at or after at, or
+// that the next one will have, if there is none: times in a history never go back.
+func (h *History) Since(at Time) uint32 { return h.numbers.number(h.placeSince(at)) }
+
+func (h *History) placeSince(at Time) uint32 {
 	chunks := (int(h.n) + chunkSize - 1) / chunkSize
 	c := sort.Search(chunks, func(c int) bool {
 		base, _ := openChunk(h.chunk(c))
@@ -111,15 +143,15 @@ func (h *History) Since(at Time) uint32 {
 	}
 	c-- // the chunk that begins before at
 	base, rest := openChunk(h.chunk(c))
-	n := uint32(c*chunkSize) + 1
+	place := uint32(c*chunkSize) + 1
 	for len(rest) > 0 {
 		var body []byte
 		if body, rest = nextPacked(rest); packedTime(body, base) >= at {
 			break
 		}
-		n++
+		place++
 	}
-	return n
+	return place
 }
 
 // chunk returns chunk c, which must exist.
@@ -151,17 +183,18 @@ func (h *History) append(t Transaction) {
 // replace puts t, made at the same time, in place of transaction n, which must
 // exist.
 func (h *History) replace(n uint32, t Transaction) {
-	c := int(n-1) / chunkSize
+	place := h.place(n)
+	c := int(place-1) / chunkSize
 	old := h.chunk(c)
 	base, rest := openChunk(old)
-	for range (n - 1) % chunkSize {
+	for range (place - 1) % chunkSize {
 		_, rest = nextPacked(rest)
 	}
 	before := old[:len(old)-len(rest)]
 	_, after := nextPacked(rest)
 	changed := append(make([]byte, 0, len(old)+packedGrowth), before...)
 	changed = append(appendPacked(changed, base, &t), after...)
-	if n < h.n && c == int(h.n-1)/chunkSize {
+	if place < h.n && c == int(h.n-1)/chunkSize {
 		h.last = uint32(int(h.last) + len(changed) - len(old))
 	}
 	if c < len(h.full) {

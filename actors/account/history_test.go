@@ -41,8 +41,8 @@ func (m *historyModel) share() {
 func (m *historyModel) check(t *testing.T, after string) {
 	t.Helper()
 	for i, c := range append(m.copies, historyCopy{m.history, m.plain}) {
-		if int(c.history.Len()) != len(c.plain) {
-			t.Fatalf("after %s: copy %d has %d transactions, want %d", after, i, c.history.Len(), len(c.plain))
+		if int(c.history.Last()) != len(c.plain) {
+			t.Fatalf("after %s: copy %d has %d transactions, want %d", after, i, c.history.Last(), len(c.plain))
 		}
 		for n := range uint32(len(c.plain)) {
 			if got, ok := c.history.At(n + 1); !ok || got != c.plain[n] {
@@ -70,7 +70,7 @@ func TestACopyOfAHistoryNeverChanges(t *testing.T) {
 	edges := []uint32{1, 2, chunkSize - 1, chunkSize, chunkSize + 1, 2*chunkSize - 1, 2 * chunkSize, 2*chunkSize + 1, 3 * chunkSize}
 	for i := range 3*chunkSize + 20 {
 		m.append(next())
-		last := m.history.Len()
+		last := m.history.Last()
 		if i%17 == 0 || slices.Contains(edges, last) || slices.Contains(edges, last+1) {
 			m.share()
 			m.check(t, fmt.Sprintf("append %d", last))
@@ -103,9 +103,9 @@ func TestReadersOfACopyDoNotMeetItsOwner(t *testing.T) {
 		go func(shared History) {
 			defer func() { done <- struct{}{} }()
 			for range 20 {
-				for i := uint32(1); i <= shared.Len(); i++ {
+				for i := uint32(1); i <= shared.Last(); i++ {
 					if got, _ := shared.At(i); got.Amount != Money(i) {
-						t.Errorf("transaction %d of %d is %+v", i, shared.Len(), got)
+						t.Errorf("transaction %d of %d is %+v", i, shared.Last(), got)
 						return
 					}
 				}
@@ -170,7 +170,7 @@ func TestAPageOfAHistoryCostsWhatItShows(t *testing.T) {
 	}
 	allocs := testing.AllocsPerRun(100, func() {
 		shown := 0
-		for range h.Backward(1, h.Len(), 0, 0) {
+		for range h.Backward(1, h.Last(), 0, 0) {
 			if shown++; shown == 20 {
 				break
 			}

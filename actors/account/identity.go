@@ -147,10 +147,10 @@ func (c *MoveKey) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	case key.External < last.External:
 		return nil, 0, refuse(CodeNoChange, "address %d is of an earlier key", key.External)
 	}
-	key.Change = max(1, last.Change)
+	key.Change = max(last.Change, a.NextPayout()) // above what a restored log has skipped
 	if a.Payouts != nil {
 		for _, p := range a.Payouts.List {
-			key.Change = max(key.Change, p.Number+1, p.ChangeIndex+1)
+			key.Change = max(key.Change, p.ChangeIndex+1)
 		}
 	}
 	return []Event{&ExtendedKeyAdded{Fingerprint: key.Fingerprint, Text: key.Text, External: key.External, Change: key.Change, By: c.By}}, 0, nil

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -13,7 +14,7 @@ import (
 const (
 	MaxPayoutSales = 200
 	MaxPayoutCoins = 100
-	maxPayoutTx    = 64 << 10 // bytes
+	MaxPayoutTx    = 64 << 10 // bytes
 )
 
 // CodeInPayout: a sale is in a payout, which alone ends it.
@@ -52,11 +53,13 @@ type Payout struct {
 	ChangeIndex uint32          `json:"ChangeIndex"` // of the change address, never that of another payout
 	TxID        ChainHash       `json:"TxID"`        // the same before and after signing
 	Unsigned    []byte          `json:"Unsigned"`    // the transaction as it was exported; nil once confirmed
-	Tx          []byte          `json:"Tx"`          // with its signatures; nil before and once confirmed
+	Tx          []byte          `json:"Tx"`          // what is sent, with its signatures; nil before and once confirmed
+	Replaced    ChainHash       `json:"Replaced"`    // the transaction in Tx; zero for the exported one
 	ExportedAt  Time            `json:"ExportedAt"`
 	By          string          `json:"By"`     // who exported it
 	Height      int32           `json:"Height"` // of its block; 0 in none
 	Block       ChainHash       `json:"Block"`
+	PaidBy      ChainHash       `json:"PaidBy"` // the transaction in Block; zero for the exported one
 	Confirmed   bool            `json:"Confirmed"`
 	Cancelled   bool            `json:"Cancelled"`
 	SpentBy     ChainHash       `json:"SpentBy"` // the transaction that took a coin of it for good; zero where none is known
@@ -85,10 +88,19 @@ type Payouts struct{ List []*Payout }
 
 // At returns payout number n.
 func (p *Payouts) At(n uint32) (*Payout, bool) {
-	if p == nil || n == 0 || int(n) > len(p.List) {
+	if p == nil {
 		return nil, false
 	}
-	return p.List[n-1], true
+	i, ok := p.place(n)
+	if !ok {
+		return nil, false
+	}
+	return p.List[i], true
+}
+
+// place returns where payout number n is, or would be: a restored backup skips numbers.
+func (p *Payouts) place(n uint32) (int, bool) {
+	return slices.BinarySearchFunc(p.List, n, func(p *Payout, n uint32) int { return cmp.Compare(p.Number, n) })
 }
 
 // ByTx returns the payout with a transaction's id.
@@ -110,10 +122,10 @@ func (p *Payouts) with(changed *Payout) *Payouts {
 		return &Payouts{List: []*Payout{changed}}
 	}
 	list := slices.Clone(p.List)
-	if int(changed.Number) > len(list) {
-		list = append(list, changed)
+	if i, ok := p.place(changed.Number); ok {
+		list[i] = changed
 	} else {
-		list[changed.Number-1] = changed
+		list = append(list, changed)
 	}
 	return &Payouts{List: list}
 }
@@ -171,20 +183,21 @@ func (c *ExportPayout) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, refuse(CodeNotFound, "only the system account pays out")
 	}
 	p := c.Payout
-	p.Number, p.ExportedAt, p.ChangedAt = 1, at, at
+	p.Number, p.ExportedAt, p.ChangedAt = a.NextPayout(), at, at
 	if a.Payouts != nil {
-		p.Number = uint32(len(a.Payouts.List)) + 1
 		for _, other := range a.Payouts.List {
 			if !other.live() {
 				continue
 			}
+			paidBy, _ := a.PayoutTxs.At(other.PaidBy) // which may spend and pay less than was exported
+			isOver := other.Confirmed && paidBy != nil
 			for _, coin := range p.Coins {
-				if slices.ContainsFunc(other.Coins, func(o PayoutCoin) bool { return o.Out == coin.Out }) {
+				if !isOver && slices.ContainsFunc(other.Coins, func(o PayoutCoin) bool { return o.Out == coin.Out }) {
 					return nil, 0, refuse(CodePayoutState, "output %s is spent by payout %d", coin.Out, other.Number)
 				}
 			}
 			for _, sale := range p.Sales {
-				if slices.Contains(other.Sales, sale) {
+				if slices.Contains(other.Sales, sale) && !(isOver && !paidBy.Sale(sale)) {
 					return nil, 0, refuse(CodeInPayout, "sale %s is in payout %d", sale, other.Number)
 				}
 			}
@@ -212,16 +225,28 @@ func (c *SignPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 }
 
 func (c *MinePayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+	if tx, known := a.PayoutTxs.At(c.TxID); known {
+		if tx.Height == c.Height && tx.Block == c.Block {
+			return nil, 0, nil
+		}
+		return []Event{&PayoutTxMined{TxID: c.TxID, Height: c.Height, Block: c.Block}}, 0, nil
+	}
 	p, ok := a.Payouts.ByTx(c.TxID)
-	if !ok || (p.Height == c.Height && p.Block == c.Block) {
+	if !ok || (p.Height == c.Height && p.Block == c.Block && p.MinedTx() == c.TxID) {
 		return nil, 0, nil
 	}
 	return []Event{&PayoutMined{Number: p.Number, Height: c.Height, Block: c.Block}}, 0, nil
 }
 
 func (c *UnminePayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
+	if tx, known := a.PayoutTxs.At(c.TxID); known {
+		if tx.Height == 0 || tx.Height != c.Height || tx.Block != c.Block {
+			return nil, 0, nil
+		}
+		return []Event{&PayoutTxUnmined{TxID: c.TxID, Height: c.Height}}, 0, nil
+	}
 	p, ok := a.Payouts.ByTx(c.TxID)
-	if !ok || p.Height == 0 || p.Height != c.Height || p.Block != c.Block || p.Confirmed {
+	if !ok || p.Height == 0 || p.Height != c.Height || p.Block != c.Block || p.MinedTx() != c.TxID {
 		return nil, 0, nil
 	}
 	return []Event{&PayoutUnmined{Number: p.Number, Height: c.Height}}, 0, nil
@@ -238,6 +263,9 @@ func (c *ConfirmPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	if p.Height == 0 {
 		return nil, 0, refuse(CodePayoutState, "payout %d is in no block", c.Number)
 	}
+	if p.PaidBy != (ChainHash{}) {
+		return nil, 0, refuse(CodePayoutState, "payout %d is paid by %s, which is confirmed by itself", c.Number, p.PaidBy)
+	}
 	return []Event{&PayoutConfirmed{Number: c.Number}}, 0, nil
 }
 
@@ -250,6 +278,8 @@ func (c *CancelPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	case status == PayoutIsExported:
 	case status == PayoutIsSigned && c.SpentBy != ChainHash{}:
 	case status == PayoutIsCancelled && c.SpentBy != ChainHash{} && p.SpentBy == ChainHash{}:
+	case status == PayoutIsCancelled && c.SpentBy != ChainHash{} && p.SpentBy == c.SpentBy:
+		return nil, 0, nil
 	case status == PayoutIsSigned:
 		return nil, 0, refuse(CodePayoutState, "payout %d is signed and may be paid at any time: it can be cancelled once another transaction has spent one of its inputs; say which", c.Number)
 	default:
@@ -260,12 +290,9 @@ func (c *CancelPayout) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 
 func (e *PayoutExported) apply(a *Account, _ Time) error {
 	p := e.Payout
-	next := 1
-	if a.Payouts != nil {
-		next = len(a.Payouts.List) + 1
-	}
-	if a.ID != SystemID || int(p.Number) != next || len(p.Sales) == 0 || len(p.Coins) == 0 || p.Fee < 0 || p.Change < 0 {
-		return fmt.Errorf("payout %d of %d sales after %d payouts", p.Number, len(p.Sales), next-1)
+	next := a.NextPayout()
+	if a.ID != SystemID || p.Number != next || len(p.Sales) == 0 || len(p.Coins) == 0 || p.Fee < 0 || p.Change < 0 {
+		return fmt.Errorf("payout %d of %d sales, want payout %d", p.Number, len(p.Sales), next)
 	}
 	a.Payouts = a.Payouts.with(&p)
 	return nil
@@ -303,7 +330,7 @@ func (e *PayoutMined) apply(a *Account, at Time) error {
 	if e.Height <= 0 {
 		return fmt.Errorf("payout %d in a block at height %d", e.Number, e.Height)
 	}
-	p.Height, p.Block = e.Height, e.Block
+	p.Height, p.Block, p.PaidBy = e.Height, e.Block, ChainHash{}
 	a.Payouts = a.Payouts.with(p)
 	return nil
 }
@@ -313,7 +340,7 @@ func (e *PayoutUnmined) apply(a *Account, at Time) error {
 	if err != nil {
 		return err
 	}
-	if p.Height == 0 || p.Height != e.Height || p.Confirmed {
+	if p.Height == 0 || p.Height != e.Height {
 		return fmt.Errorf("payout %d is %s at height %d, and taken out of height %d", e.Number, p.Status(), p.Height, e.Height)
 	}
 	p.Height, p.Block = 0, ChainHash{}
@@ -329,7 +356,7 @@ func (e *PayoutConfirmed) apply(a *Account, at Time) error {
 	if p.Height == 0 || p.Confirmed {
 		return fmt.Errorf("payout %d is %s, and confirmed", e.Number, p.Status())
 	}
-	p.Confirmed, p.Unsigned, p.Tx = true, nil, nil
+	p.Confirmed, p.Unsigned, p.Tx, p.Replaced = true, nil, nil, ChainHash{}
 	a.Payouts = a.Payouts.with(p)
 	return nil
 }

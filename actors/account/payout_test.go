@@ -6,7 +6,7 @@ import (
 )
 
 // exported returns the system account with one payout.
-func exported(t *testing.T) *Account {
+func exported(t testing.TB) *Account {
 	t.Helper()
 	a := New(SystemID)
 	do(t, a, &ExportPayout{goldenPayout}, start)
@@ -14,7 +14,7 @@ func exported(t *testing.T) *Account {
 }
 
 // isPayout checks where a payout stands, written and read.
-func isPayout(t *testing.T, a *Account, n uint32, want PayoutStatus) {
+func isPayout(t testing.TB, a *Account, n uint32, want PayoutStatus) {
 	t.Helper()
 	state, err := DecodeState(a.AppendState(nil))
 	if err != nil {

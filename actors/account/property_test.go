@@ -113,9 +113,10 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			n := m.someTransaction(t)
 			return &QueueRefund{N: n, Out: someOut(t), BTC: Money(rapid.Int64Range(0, 120).Draw(t, "btc")), Before: m.refunded(t, n)}
 		}),
-		"StepUp":        send(m.stepUp),
-		"ChangeFactors": send(m.changeFactors),
-		"ResetFactors":  send(func(*rapid.T) Command { return &ResetFactors{By: "ops", Reason: "r"} }),
+		"TakeOverRestores": m.takeOverRestores,
+		"StepUp":           send(m.stepUp),
+		"ChangeFactors":    send(m.changeFactors),
+		"ResetFactors":     send(func(*rapid.T) Command { return &ResetFactors{By: "ops", Reason: "r"} }),
 		"SettleRefund": send(func(t *rapid.T) Command {
 			return &SettleRefund{N: m.someTransaction(t), Out: someOut(t), TxHash: "ab", By: "ops", Reason: "r"}
 		}),
@@ -305,9 +306,18 @@ func (m *machine) burst(t *rapid.T, n int, command func(*rapid.T) Command) {
 	}
 }
 
+// takeOverRestores skips few numbers: the models here look at each.
+func (m *machine) takeOverRestores(t *rapid.T) {
+	skip := rapid.Uint32Range(0, 40)
+	m.send(t, &TakeOverRestores{
+		Number: m.live.Restores + rapid.Uint32Range(0, 2).Draw(t, "restores"), Transactions: skip.Draw(t, "transactions"), Notices: skip.Draw(t, "notices"),
+		TOTPStep: rapid.Uint64Range(0, 9).Draw(t, "step"),
+	})
+}
+
 // someTransaction draws a number, most often one that exists and one of the last.
 func (m *machine) someTransaction(t *rapid.T) uint32 {
-	last := m.live.History.Len()
+	last := m.live.History.Last()
 	return rapid.OneOf(
 		rapid.Uint32Range(0, last+1), rapid.Uint32Range(max(1, last)-min(5, max(1, last)-1), max(1, last)),
 		rapid.SampledFrom(append(m.pending(), 1)), rapid.SampledFrom(append(m.pending(), 1)),
@@ -315,7 +325,7 @@ func (m *machine) someTransaction(t *rapid.T) uint32 {
 }
 
 func (m *machine) pending() (numbers []uint32) {
-	for n := uint32(1); n <= m.live.History.Len(); n++ {
+	for n := uint32(1); n <= m.live.History.Last(); n++ {
 		if t, _ := m.live.History.At(n); t.Status == Pending {
 			numbers = append(numbers, n)
 		}
@@ -443,7 +453,7 @@ func (m *machine) checkSafe(t *rapid.T, c Command, at Time) {
 // leaving is amount and what left in the 24 hours up to at, or is about to.
 func (m *machine) leaving(amount Money, at Time) *big.Int {
 	sum := big.NewInt(int64(amount))
-	for n := uint32(1); n <= m.live.History.Len(); n++ {
+	for n := uint32(1); n <= m.live.History.Last(); n++ {
 		tx, _ := m.live.History.At(n)
 		if (tx.Type == TypeSell || tx.Type == TypeWithdrawal) && tx.Status != Failed && tx.CreatedAt > at-Time(24*time.Hour/time.Microsecond) {
 			sum.Add(sum, big.NewInt(int64(tx.Amount)))

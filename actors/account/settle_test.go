@@ -107,7 +107,7 @@ func TestATransactionOfAnotherTypeIsNotFound(t *testing.T) {
 			refused(t, a, &ExpirePayment{N: n}, nil, late, CodeNotFound)
 		}
 	}
-	for _, n := range []uint32{0, a.History.Len() + 1, 1<<32 - 1} {
+	for _, n := range []uint32{0, a.History.Last() + 1, 1<<32 - 1} {
 		refused(t, a, &Complete{N: n}, nil, start, CodeNotFound)
 		refused(t, a, &Fail{N: n}, nil, start, CodeNotFound)
 		refused(t, a, &ExpirePayment{N: n}, nil, late, CodeNotFound)

@@ -64,20 +64,20 @@ func (a *Account) admitSpending(amount, limit Money, at Time) *Error {
 // spentSince goes through the history from since on.
 func (a *Account) spentSince(since Time) *spending {
 	h, s := &a.History, &spending{}
-	n := h.Since(since)
-	s.list = make([]spent, 0, min(h.Len()+1-n, a.Counts.Of(TypeWithdrawal, 0)+a.Counts.Of(TypeSell, 0)))
-	for n <= h.Len() {
-		c := int(n-1) / chunkSize
+	place := h.placeSince(since)
+	s.list = make([]spent, 0, min(h.n+1-place, a.Counts.Of(TypeWithdrawal, 0)+a.Counts.Of(TypeSell, 0)))
+	for place <= h.n {
+		c := int(place-1) / chunkSize
 		base, rest := openChunk(h.chunk(c))
 		for i := uint32(c*chunkSize) + 1; len(rest) > 0; i++ {
 			var body []byte
-			if body, rest = nextPacked(rest); i < n {
+			if body, rest = nextPacked(rest); i < place {
 				continue
 			}
-			n++
+			place++
 			if of := Type(body[0] >> headType); (of == TypeWithdrawal || of == TypeSell) && !selected(body[0], 0, Failed) {
 				amount, _ := binary.Uvarint(body[1+uvarintLen(body[1:]):])
-				s.append(i, packedTime(body, base), Money(amount))
+				s.append(h.numbers.number(i), packedTime(body, base), Money(amount))
 			}
 		}
 	}

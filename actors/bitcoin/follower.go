@@ -2,14 +2,13 @@ package bitcoin
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
-
-	"github.com/aitbc/exchange/actors/account"
 )
 
 // DefaultMaxReorg is how many blocks a reorganisation may take back: a day's, more
@@ -33,12 +32,15 @@ type FollowerConfig struct {
 	// of the last MaxReorg blocks, or with a zero Block, of the mempool. Is one in a
 	// block beside Trail, all blocks of Trail are read again.
 	Outputs []InBlock
+	// Spends are the known spends of watched coins that a reorganisation could still
+	// take back: only their ID and Block are of use. With a zero Block: of the mempool.
+	Spends []SpentInBlock
 	// MaxReorg is how many blocks may be taken back. Default DefaultMaxReorg.
 	MaxReorg int
 }
 
 // Follower follows the best chain of a node, block by block, and reports what it
-// pays to watched scripts. It does no I/O: Next says what to ask the node for, the
+// pays to watched scripts, and what spends watched coins. It does no I/O: Next says what to ask the node for, the
 // answers go into Block, HashAt, Mempool and PoolTx, and Facts hands out what they
 // showed. One goroutine owns it.
 type Follower struct {
@@ -46,21 +48,23 @@ type Follower struct {
 	start    int32
 	maxReorg int
 
-	scripts map[string]struct{} // watched
-	trail   []Ref               // the last blocks, ascending, at most maxReorg+1
+	scripts map[string]bool            // watched; false: its outputs are coins, and nobody's payments
+	coins   map[wire.OutPoint]struct{} // watched, outputs to scripts included
+	trail   []Ref                      // the last blocks, ascending, at most maxReorg+1
 
 	// What a reorganisation could take back.
-	blocks map[wire.OutPoint]InBlock   // of the blocks of trail
-	pool   map[chainhash.Hash][]Output // of the mempool; nil for what pays nobody watched
-	before map[chainhash.Hash][]Output // of the mempool before the start; some outputs may be missing
+	blocks map[wire.OutPoint]placed     // of the blocks of trail
+	pool   map[chainhash.Hash]poolTx    // of the mempool
+	before map[chainhash.Hash][]finding // of the mempool, to be read anew: some findings may be missing
+	inputs map[uint64]chainhash.Hash    // what spends which coin in pool, by coinKey
 
 	// While a fork is looked for: the index in trail to compare next, plus one.
 	probe int
 
 	// After a fork was found, facts are held back until the new branch is as high as
 	// the old one was: an output that both branches have was never gone.
-	limbo    map[wire.OutPoint]InBlock // taken back, and not found again so far
-	settleAt int32                     // height that ends it; 0 if nothing is held back
+	limbo    map[wire.OutPoint]placed // taken back, and not found again so far
+	settleAt int32                    // height that ends it; 0 if nothing is held back
 
 	facts []Fact
 }
@@ -77,15 +81,20 @@ func NewFollower(cfg FollowerConfig) *Follower {
 	}
 	f := &Follower{
 		network: cfg.Network, start: cfg.Start, maxReorg: cfg.MaxReorg,
-		scripts: make(map[string]struct{}),
-		blocks:  make(map[wire.OutPoint]InBlock),
-		pool:    make(map[chainhash.Hash][]Output),
-		before:  make(map[chainhash.Hash][]Output),
-		limbo:   make(map[wire.OutPoint]InBlock),
+		scripts: make(map[string]bool),
+		coins:   make(map[wire.OutPoint]struct{}),
+		blocks:  make(map[wire.OutPoint]placed),
+		pool:    make(map[chainhash.Hash]poolTx),
+		before:  make(map[chainhash.Hash][]finding),
+		inputs:  make(map[uint64]chainhash.Hash),
+		limbo:   make(map[wire.OutPoint]placed),
 	}
 	f.trail = append(f.trail, cfg.Trail[max(0, len(cfg.Trail)-cfg.MaxReorg-1):]...)
 	for _, o := range cfg.Outputs {
-		f.know(o)
+		f.know(placed{finding{Output: o.Output}, o.Block, o.Time})
+	}
+	for _, s := range cfg.Spends {
+		f.know(placed{finding{Output{Out: spendKey(s.ID)}, &s.Spend}, s.Block, s.Time})
 	}
 	if len(f.limbo) > 0 {
 		f.readAgain()
@@ -116,10 +125,13 @@ func (f *Follower) isStart() bool {
 	return f.trail[0].Height <= f.start && len(f.trail) <= f.maxReorg
 }
 
-// know takes over an output from before the start.
-func (f *Follower) know(o InBlock) {
+// know takes over a finding from before the start.
+func (f *Follower) know(o placed) {
+	if o.spend == nil {
+		f.coins[o.Out] = struct{}{}
+	}
 	if o.Block == (Ref{}) {
-		f.before[o.Out.Hash] = append(f.before[o.Out.Hash], o.Output)
+		f.before[o.Out.Hash] = append(f.before[o.Out.Hash], o.finding)
 		return
 	}
 	if len(f.trail) > 0 {
@@ -138,7 +150,7 @@ func (f *Follower) know(o InBlock) {
 
 // Watch adds an output script. It must be called before anybody can know of the
 // script: blocks and mempool are not searched again.
-func (f *Follower) Watch(script []byte) { f.scripts[string(script)] = struct{}{} }
+func (f *Follower) Watch(script []byte) { f.scripts[string(script)] = true }
 
 // Watched returns how many scripts are watched.
 func (f *Follower) Watched() int { return len(f.scripts) }
@@ -245,13 +257,13 @@ func (f *Follower) Block(height int32, block *wire.MsgBlock) {
 	}
 	f.trail = append(f.trail, ref)
 	for _, tx := range block.Transactions {
-		for _, o := range f.outputs(tx) {
-			in := InBlock{Output: o, Block: ref, Time: block.Header.Timestamp}
-			f.blocks[o.Out] = in
-			delete(f.limbo, o.Out)
-			delete(f.pool, o.Out.Hash)
-			delete(f.before, o.Out.Hash)
-			f.facts = append(f.facts, &in)
+		for _, found := range f.find(tx) {
+			in := placed{found, ref, block.Header.Timestamp}
+			f.blocks[found.Out] = in
+			delete(f.limbo, found.Out)
+			f.leavePool(found.Out.Hash)
+			delete(f.before, found.Out.Hash)
+			f.facts = append(f.facts, in.inBlock())
 		}
 	}
 	f.settle()
@@ -265,19 +277,19 @@ func (f *Follower) settle() {
 		return
 	}
 	f.settleAt = 0
-	gone := make([]InBlock, 0, len(f.limbo))
+	gone := make([]placed, 0, len(f.limbo))
 	for _, o := range f.limbo {
 		gone = append(gone, o)
 	}
 	clear(f.limbo)
-	slices.SortFunc(gone, func(a, b InBlock) int { return compareOut(a.Out, b.Out) })
+	slices.SortFunc(gone, func(a, b placed) int { return compareOut(a.Out, b.Out) })
 	for _, o := range gone {
-		f.facts = append(f.facts, &Removed{Output: o.Output, Block: o.Block})
+		f.facts = append(f.facts, o.removed(o.Block))
 	}
 }
 
-// forget drops outputs that no reorganisation can take back any more. It looks
-// through all of them now and then only.
+// forget drops what no reorganisation can take back any more, the coins that are
+// spent for good too. It looks through all of it now and then only.
 func (f *Follower) forget() {
 	first := f.trail[0].Height
 	if first%16 != 0 {
@@ -286,6 +298,11 @@ func (f *Follower) forget() {
 	for out, o := range f.blocks {
 		if o.Block.Height < first {
 			delete(f.blocks, out)
+			if o.spend != nil {
+				for _, coin := range o.spend.Coins {
+					delete(f.coins, coin)
+				}
+			}
 		}
 	}
 }
@@ -308,33 +325,38 @@ func (f *Follower) Mempool(tip Ref, ids []chainhash.Hash) (unknown []chainhash.H
 			unknown = append(unknown, id)
 		}
 	}
-	var gone []Output
-	for _, known := range []map[chainhash.Hash][]Output{f.pool, f.before} {
-		for id, outputs := range known {
-			if _, still := present[id]; !still {
-				gone = append(gone, outputs...)
-				delete(known, id)
-			}
+	var gone []finding
+	for id, tx := range f.pool {
+		if _, still := present[id]; !still {
+			gone = append(gone, tx.found...)
+			f.leavePool(id)
 		}
 	}
-	slices.SortFunc(gone, func(a, b Output) int { return compareOut(a.Out, b.Out) })
-	for _, o := range gone {
-		f.facts = append(f.facts, &Removed{Output: o})
+	for id, found := range f.before {
+		if _, still := present[id]; !still {
+			gone = append(gone, found...)
+			delete(f.before, id)
+		}
+	}
+	slices.SortFunc(gone, func(a, b finding) int { return compareOut(a.Out, b.Out) })
+	for _, found := range gone {
+		f.facts = append(f.facts, found.removed(Ref{}))
 	}
 	return unknown
 }
 
-// PoolTx takes a transaction that Mempool asked for.
+// PoolTx takes a transaction that Mempool asked for. It may show that another one,
+// which is known, is to be asked for again: a coin that is only now watched, and spent.
 func (f *Follower) PoolTx(tx *wire.MsgTx) {
 	id := tx.TxHash()
 	if _, known := f.pool[id]; known {
 		return
 	}
-	outputs := f.outputs(tx)
-	f.pool[id] = outputs
+	found := f.find(tx)
+	f.enterPool(id, tx, found)
 	delete(f.before, id)
-	for _, o := range outputs {
-		f.facts = append(f.facts, &Seen{Output: o})
+	for _, o := range found {
+		f.facts = append(f.facts, o.seen())
 	}
 }
 
@@ -348,27 +370,9 @@ func (f *Follower) Facts() []Fact {
 	return facts
 }
 
-// outputs returns a transaction's outputs to watched scripts.
-func (f *Follower) outputs(tx *wire.MsgTx) (outputs []Output) {
-	var id chainhash.Hash // costly for a large transaction, and most pay nobody
-	for i, out := range tx.TxOut {
-		if _, watched := f.scripts[string(out.PkScript)]; watched {
-			if outputs == nil {
-				id = tx.TxHash()
-			}
-			outputs = append(outputs, Output{
-				Out:     wire.OutPoint{Hash: id, Index: uint32(i)},
-				BTC:     account.Money(out.Value),
-				Address: AddressOf(out.PkScript, f.network),
-			})
-		}
-	}
-	return outputs
-}
-
 func compareOut(a, b wire.OutPoint) int {
 	if c := bytes.Compare(a.Hash[:], b.Hash[:]); c != 0 {
 		return c
 	}
-	return int(a.Index) - int(b.Index)
+	return cmp.Compare(a.Index, b.Index)
 }

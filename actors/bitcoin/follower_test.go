@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/btcsuite/btcd/wire/v2"
 	"pgregory.net/rapid"
 )
 
@@ -35,6 +36,12 @@ func summary(facts []Fact) (lines []string) {
 			lines = append(lines, fmt.Sprintf("block %s@%d", name(fact.Output), fact.Block.Height))
 		case *Removed:
 			lines = append(lines, fmt.Sprintf("removed %s@%d", name(fact.Output), fact.Block.Height))
+		case *Spent:
+			lines = append(lines, fmt.Sprintf("spent %d", fact.Tx.LockTime))
+		case *SpentInBlock:
+			lines = append(lines, fmt.Sprintf("spent %d@%d", fact.Tx.LockTime, fact.Block.Height))
+		case *SpentRemoved:
+			lines = append(lines, fmt.Sprintf("unspent@%d", fact.Block.Height))
 		case *Tip:
 			lines = append(lines, fmt.Sprintf("tip %d", fact.Block.Height))
 		}
@@ -207,20 +214,33 @@ func TestFollowerAgreesWithAnyChain(t *testing.T) {
 
 func agreeWithAnyChain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		const start = 2
+		start := rapid.Int32Range(1, 2).Draw(t, "start")
 		cfg := FollowerConfig{Network: Regtest, Start: start, MaxReorg: 12}
 		watched := map[string]bool{}
 		for i := range 4 {
 			watched[string(script(i))] = true
 		}
+		own := string(script(4))          // receives coins, and nobody's payments
+		coins := map[wire.OutPoint]bool{} // to be watched
+		m, written := newModel(), newLedger()
+		m.isBackward = rapid.Bool().Draw(t, "backward")
 		begin := func(l *ledger) *Follower {
 			f := NewFollower(l.config(cfg))
 			for s := range watched {
 				f.Watch([]byte(s))
 			}
+			f.WatchOwn([]byte(own))
+			for coin := range coins {
+				f.WatchCoin(coin)
+			}
+			unspent, scripts := m.unspent()
+			for i, coin := range unspent {
+				if string(scripts[i]) == own {
+					f.WatchCoin(coin) // which no fact told of, but whoever starts it knows
+				}
+			}
 			return f
 		}
-		m, written := newModel(), newLedger()
 		older := written.clone()
 		f := begin(written)
 		// What the chain does, in any order, and how far the ledger is, are independent.
@@ -231,6 +251,22 @@ func agreeWithAnyChain(t *testing.T) {
 					scripts = append(scripts, script(rapid.IntRange(0, 6).Draw(t, "script")))
 				}
 				m.pay(scripts...)
+			},
+			"spend": func(t *rapid.T) {
+				unspent, scripts := m.unspent()
+				if len(unspent) == 0 {
+					return
+				}
+				i := rapid.IntRange(0, len(unspent)-1).Draw(t, "coin")
+				// Where a block may lie below the first, it can't be left to the follower to find its coins.
+				s, told := string(scripts[i]), start > 1 || rapid.Bool().Draw(t, "told")
+				if told {
+					f.WatchCoin(unspent[i])
+				}
+				if told || watched[s] || s == own {
+					coins[unspent[i]] = true
+				}
+				m.spend([]wire.OutPoint{unspent[i], {Index: m.count}}, script(rapid.IntRange(0, 6).Draw(t, "script")))
 			},
 			"mine": func(t *rapid.T) { m.mine(rapid.IntRange(0, 3).Draw(t, "transactions")) },
 			"drop": func(t *rapid.T) { m.drop(1) },
@@ -276,6 +312,9 @@ func agreeWithAnyChain(t *testing.T) {
 				written.take(f.Facts())
 				if got, want := written.outputs, m.want(watched, start); !reflect.DeepEqual(got, want) {
 					t.Fatalf("at %v the ledger holds\n%v, want\n%v", m.tip(), got, want)
+				}
+				if got, want := written.spends, m.wantSpends(coins, start); !reflect.DeepEqual(got, want) {
+					t.Fatalf("at %v the ledger holds the spends\n%v, want\n%v", m.tip(), got, want)
 				}
 				if got := written.trail[len(written.trail)-1]; got != m.tip() {
 					t.Fatalf("the ledger is at %v, want %v", got, m.tip())

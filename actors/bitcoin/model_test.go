@@ -2,6 +2,8 @@ package bitcoin
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -14,6 +16,8 @@ type model struct {
 	chain []*wire.MsgBlock // from height 0
 	pool  []*wire.MsgTx
 	count uint32 // of transactions and blocks, to make each one different
+
+	isBackward bool // the node names its mempool newest first
 }
 
 // newModel has a first block.
@@ -26,9 +30,17 @@ func newModel() *model {
 // pay adds a transaction to the mempool that pays each script 1000 satoshi.
 func (m *model) pay(scripts ...[]byte) *wire.MsgTx {
 	m.count++
+	return m.spend([]wire.OutPoint{{Index: m.count}}, scripts...)
+}
+
+// spend is pay from coins.
+func (m *model) spend(coins []wire.OutPoint, scripts ...[]byte) *wire.MsgTx {
+	m.count++
 	tx := wire.NewMsgTx(2)
 	tx.LockTime = m.count
-	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Index: m.count}, nil, nil))
+	for _, coin := range coins {
+		tx.AddTxIn(wire.NewTxIn(&coin, nil, nil))
+	}
 	for _, script := range scripts {
 		tx.AddTxOut(wire.NewTxOut(1000, script))
 	}
@@ -36,8 +48,39 @@ func (m *model) pay(scripts ...[]byte) *wire.MsgTx {
 	return tx
 }
 
-// drop removes the oldest n transactions from the mempool.
-func (m *model) drop(n int) { m.pool = m.pool[min(n, len(m.pool)):] }
+// drop removes the oldest n transactions from the mempool, and what spends them.
+func (m *model) drop(n int) {
+	n = min(n, len(m.pool))
+	gone := map[chainhash.Hash]bool{}
+	for i, tx := range m.pool {
+		if i < n || slices.ContainsFunc(tx.TxIn, func(in *wire.TxIn) bool { return gone[in.PreviousOutPoint.Hash] }) {
+			gone[tx.TxHash()] = true
+		}
+	}
+	m.pool = slices.DeleteFunc(slices.Clone(m.pool), func(tx *wire.MsgTx) bool { return gone[tx.TxHash()] })
+}
+
+// unspent returns the outputs that no transaction spends.
+func (m *model) unspent() (coins []wire.OutPoint, scripts [][]byte) {
+	spent := map[wire.OutPoint]bool{}
+	all := slices.Clone(m.pool)
+	for _, block := range m.chain {
+		all = append(all, block.Transactions...)
+	}
+	for _, tx := range all {
+		for _, in := range tx.TxIn {
+			spent[in.PreviousOutPoint] = true
+		}
+	}
+	for _, tx := range all {
+		for i, out := range tx.TxOut {
+			if coin := (wire.OutPoint{Hash: tx.TxHash(), Index: uint32(i)}); !spent[coin] {
+				coins, scripts = append(coins, coin), append(scripts, out.PkScript)
+			}
+		}
+	}
+	return coins, scripts
+}
 
 // mine puts the oldest n transactions of the mempool into a block.
 func (m *model) mine(n int) {
@@ -96,8 +139,13 @@ func (m *model) syncPool(f *Follower) {
 		ids[i] = tx.TxHash()
 		known[ids[i]] = tx
 	}
-	for _, id := range f.Mempool(m.tip(), ids) {
-		f.PoolTx(known[id])
+	if m.isBackward {
+		slices.Reverse(ids)
+	}
+	for unknown := f.Mempool(m.tip(), ids); len(unknown) > 0; unknown = f.Mempool(m.tip(), ids) {
+		for _, id := range unknown {
+			f.PoolTx(known[id])
+		}
 	}
 }
 
@@ -105,10 +153,13 @@ func (m *model) syncPool(f *Follower) {
 // writes a log does.
 type ledger struct {
 	outputs map[wire.OutPoint]InBlock // a zero Block: in the mempool
+	spends  map[chainhash.Hash]Ref    // likewise
 	trail   []Ref
 }
 
-func newLedger() *ledger { return &ledger{outputs: map[wire.OutPoint]InBlock{}} }
+func newLedger() *ledger {
+	return &ledger{outputs: map[wire.OutPoint]InBlock{}, spends: map[chainhash.Hash]Ref{}}
+}
 
 func (l *ledger) take(facts []Fact) {
 	for _, fact := range facts {
@@ -119,6 +170,12 @@ func (l *ledger) take(facts []Fact) {
 			l.outputs[fact.Out] = *fact
 		case *Removed:
 			delete(l.outputs, fact.Out)
+		case *Spent:
+			l.spends[fact.ID] = Ref{}
+		case *SpentInBlock:
+			l.spends[fact.ID] = fact.Block
+		case *SpentRemoved:
+			delete(l.spends, fact.ID)
 		case *Tip:
 			for len(l.trail) > 0 && l.trail[len(l.trail)-1].Height >= fact.Block.Height {
 				l.trail = l.trail[:len(l.trail)-1]
@@ -134,6 +191,7 @@ func (l *ledger) clone() *ledger {
 	for out, o := range l.outputs {
 		c.outputs[out] = o
 	}
+	maps.Copy(c.spends, l.spends)
 	c.trail = append(c.trail, l.trail...)
 	return c
 }
@@ -142,6 +200,9 @@ func (l *ledger) config(c FollowerConfig) FollowerConfig {
 	c.Trail = l.trail
 	for _, o := range l.outputs {
 		c.Outputs = append(c.Outputs, o)
+	}
+	for id, block := range l.spends {
+		c.Spends = append(c.Spends, SpentInBlock{Spend: Spend{ID: id}, Block: block})
 	}
 	return c
 }
@@ -167,6 +228,25 @@ func (m *model) want(watched map[string]bool, from int32) map[wire.OutPoint]InBl
 	}
 	for _, tx := range m.pool {
 		add(tx, InBlock{})
+	}
+	return want
+}
+
+// wantSpends is what a ledger must hold of spends at the model's tip.
+func (m *model) wantSpends(coins map[wire.OutPoint]bool, from int32) map[chainhash.Hash]Ref {
+	want := map[chainhash.Hash]Ref{}
+	add := func(tx *wire.MsgTx, block Ref) {
+		if slices.ContainsFunc(tx.TxIn, func(in *wire.TxIn) bool { return coins[in.PreviousOutPoint] }) {
+			want[tx.TxHash()] = block
+		}
+	}
+	for height := from; int(height) < len(m.chain); height++ {
+		for _, tx := range m.chain[height].Transactions {
+			add(tx, m.ref(height))
+		}
+	}
+	for _, tx := range m.pool {
+		add(tx, Ref{})
 	}
 	return want
 }

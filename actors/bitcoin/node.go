@@ -124,14 +124,23 @@ func (n *Node) Transaction(ctx context.Context, id chainhash.Hash) (*wire.MsgTx,
 
 // Unspent is what the node says of an output.
 type Unspent struct {
-	Found         bool // it is there, and nothing spends it, the mempool included
+	Found         bool // it is there, and nothing spends it
 	Confirmations int64
 	Coinbase      bool
 	Script        []byte // that it pays to
 }
 
-// Unspent looks an output up among those that are not spent.
+// Unspent looks an output up among those that are not spent, by the mempool neither.
 func (n *Node) Unspent(ctx context.Context, out wire.OutPoint) (Unspent, error) {
+	return n.unspent(ctx, out, true)
+}
+
+// UnspentInBlocks is Unspent without the mempool.
+func (n *Node) UnspentInBlocks(ctx context.Context, out wire.OutPoint) (Unspent, error) {
+	return n.unspent(ctx, out, false)
+}
+
+func (n *Node) unspent(ctx context.Context, out wire.OutPoint, mempool bool) (Unspent, error) {
 	var found *struct {
 		Confirmations int64 `json:"confirmations"`
 		Coinbase      bool  `json:"coinbase"`
@@ -139,7 +148,7 @@ func (n *Node) Unspent(ctx context.Context, out wire.OutPoint) (Unspent, error) 
 			Hex string `json:"hex"`
 		} `json:"scriptPubKey"`
 	}
-	if err := n.Call(ctx, &found, "gettxout", out.Hash.String(), out.Index, true); err != nil {
+	if err := n.Call(ctx, &found, "gettxout", out.Hash.String(), out.Index, mempool); err != nil {
 		return Unspent{}, err
 	}
 	if found == nil {
@@ -150,6 +159,34 @@ func (n *Node) Unspent(ctx context.Context, out wire.OutPoint) (Unspent, error) 
 		return Unspent{}, fmt.Errorf("gettxout: the script of %s: %w", out, err)
 	}
 	return Unspent{Found: true, Confirmations: found.Confirmations, Coinbase: found.Coinbase, Script: script}, nil
+}
+
+// Placed returns a transaction that is in a block of the best chain, the block, and how
+// many confirmations it has. The node needs an index of transactions for it. Not there, or
+// in no block, is an RPCError with CodeNotFound.
+func (n *Node) Placed(ctx context.Context, id chainhash.Hash) (*wire.MsgTx, Ref, int64, error) {
+	var found struct {
+		Confirmations int64  `json:"confirmations"`
+		BlockHash     string `json:"blockhash"`
+	}
+	if err := n.Call(ctx, &found, "getrawtransaction", id.String(), 1); err != nil {
+		return nil, Ref{}, 0, err
+	}
+	if found.Confirmations < 1 {
+		return nil, Ref{}, 0, &RPCError{Method: "getrawtransaction", Code: CodeNotFound, Message: fmt.Sprintf("transaction %s is in no block", id)}
+	}
+	hash, err := parseHash(found.BlockHash)
+	if err != nil {
+		return nil, Ref{}, 0, fmt.Errorf("getrawtransaction: %w", err)
+	}
+	var header struct {
+		Height int32 `json:"height"`
+	}
+	if err := n.Call(ctx, &header, "getblockheader", hash.String(), true); err != nil {
+		return nil, Ref{}, 0, err
+	}
+	tx, err := n.Transaction(ctx, id)
+	return tx, Ref{header.Height, hash}, found.Confirmations, err
 }
 
 // Confirmed returns a transaction, and how many confirmations it has: 0 in the mempool.

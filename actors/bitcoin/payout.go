@@ -205,49 +205,60 @@ func (k *Keys) derivation(chain int, index uint32) (*psbt.Bip32Derivation, error
 	}, nil
 }
 
-// SignedPayout checks that signed, a PSBT in base64, is the exported one with valid
-// signatures over all of it, and returns the transaction to send. What the signer says
-// of amounts is not believed: they are those that were exported.
-func SignedPayout(exported, signed string) (*wire.MsgTx, error) {
-	before, err := psbt.NewFromRawBytes(strings.NewReader(exported), true)
-	if err != nil {
-		return nil, fmt.Errorf("the exported payout: %w", err)
-	}
-	after, err := psbt.NewFromRawBytes(strings.NewReader(strings.TrimSpace(signed)), true)
+// SignedPayout checks that signed, a PSBT in base64, spends coins that are known, each
+// with a valid signature over all of it, and returns the transaction to send. What the
+// signer says of amounts is not believed: coinOf has them. Whom it pays is the caller's to
+// check.
+func SignedPayout(keys *Keys, signed string, coinOf func(wire.OutPoint) (Coin, bool)) (*wire.MsgTx, error) {
+	packet, err := psbt.NewFromRawBytes(strings.NewReader(strings.TrimSpace(signed)), true)
 	if err != nil {
 		return nil, fmt.Errorf("the signed payout: %w", err)
 	}
-	// The id covers inputs, outputs, amounts and lock times, and no signature.
-	if got, want := after.UnsignedTx.TxHash(), before.UnsignedTx.TxHash(); got != want {
-		return nil, fmt.Errorf("%w: it is %s, exported was %s", ErrOtherPayout, got, want)
+	spent := make([]*wire.TxOut, len(packet.UnsignedTx.TxIn))
+	for i, in := range packet.UnsignedTx.TxIn {
+		coin, known := coinOf(in.PreviousOutPoint)
+		if !known {
+			return nil, fmt.Errorf("%w: input %d spends %s, which is no coin of the exchange's that is known", ErrOtherPayout, i, in.PreviousOutPoint)
+		}
+		chain := externalChain
+		if coin.Change {
+			chain = changeChain
+		}
+		a, err := keys.address(chain, coin.Index)
+		if err != nil {
+			return nil, err
+		}
+		script, err := txscript.PayToAddrScript(a)
+		if err != nil {
+			return nil, fmt.Errorf("payout: %w", err)
+		}
+		spent[i] = wire.NewTxOut(int64(coin.BTC), script)
+		packet.Inputs[i].WitnessUtxo, packet.Inputs[i].NonWitnessUtxo = spent[i], nil
 	}
-	for i := range after.Inputs {
-		after.Inputs[i].WitnessUtxo = before.Inputs[i].WitnessUtxo
-		after.Inputs[i].NonWitnessUtxo = nil
-	}
-	if err := psbt.MaybeFinalizeAll(after); err != nil {
+	if err := psbt.MaybeFinalizeAll(packet); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
 	}
-	tx, err := psbt.Extract(after)
+	tx, err := psbt.Extract(packet)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
 	}
-	if err := checkSignatures(tx, before); err != nil {
+	if err := checkSignatures(tx, spent); err != nil {
 		return nil, err
 	}
 	return tx, nil
 }
 
-// checkSignatures runs the scripts of the inputs as a node does.
-func checkSignatures(tx *wire.MsgTx, exported *psbt.Packet) error {
+// checkSignatures runs the scripts of the inputs, which spend the outputs in their order,
+// as a node does.
+func checkSignatures(tx *wire.MsgTx, spends []*wire.TxOut) error {
 	outputs := make(map[wire.OutPoint]*wire.TxOut, len(tx.TxIn))
 	for i, in := range tx.TxIn {
-		outputs[in.PreviousOutPoint] = exported.Inputs[i].WitnessUtxo
+		outputs[in.PreviousOutPoint] = spends[i]
 	}
 	fetcher := txscript.NewMultiPrevOutFetcher(outputs)
 	hashes := txscript.NewTxSigHashes(tx, fetcher)
 	for i, in := range tx.TxIn {
-		spent := exported.Inputs[i].WitnessUtxo
+		spent := spends[i]
 		// A signature over a part of the transaction would let somebody change the rest.
 		if len(in.Witness) != 2 || !bytes.HasSuffix(in.Witness[0], []byte{byte(txscript.SigHashAll)}) {
 			return fmt.Errorf("%w: input %d has no signature over the whole transaction", ErrUnsigned, i)

@@ -3,6 +3,7 @@ package bitcoin_test
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,7 +78,7 @@ func TestPayoutGoesFromReceivedCoinsToTheChain(t *testing.T) {
 	if got := payout.Fee + payout.Change + 71_000; got != 110_000 || len(payout.Spent) != 2 {
 		t.Errorf("payees, fee and change are %d, want 110000: %+v", got, payout)
 	}
-	tx, err := bitcoin.SignedPayout(payout.PSBT, sign(t, payout.PSBT, txscript.SigHashAll))
+	tx, err := signed(t, payout, sign(t, payout.PSBT, txscript.SigHashAll))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,24 +135,36 @@ func TestNewPayout(t *testing.T) {
 	}
 }
 
+// signed is SignedPayout where the coins of a payout are all that are known.
+func signed(t *testing.T, payout *bitcoin.Payout, text string) (*wire.MsgTx, error) {
+	t.Helper()
+	return bitcoin.SignedPayout(keys(t), text, func(out wire.OutPoint) (bitcoin.Coin, bool) {
+		i := slices.IndexFunc(payout.Spent, func(c bitcoin.Coin) bool { return c.Out == out })
+		if i < 0 {
+			return bitcoin.Coin{}, false
+		}
+		return payout.Spent[i], true
+	})
+}
+
 func TestSignedPayoutTakesNothingElse(t *testing.T) {
 	payout, err := bitcoin.NewPayout(keys(t), coins(5000, 4000), []bitcoin.Payee{{address(t, 0), 6000}}, 2, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	good := sign(t, payout.PSBT, txscript.SigHashAll)
-	if _, err := bitcoin.SignedPayout(payout.PSBT, "\n"+good+"\n"); err != nil {
+	if _, err := signed(t, payout, "\n"+good+"\n"); err != nil {
 		t.Fatalf("signed as asked: %v", err)
 	}
 	finalized := parsePSBT(t, good)
 	if err := psbt.MaybeFinalizeAll(finalized); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bitcoin.SignedPayout(payout.PSBT, encodePSBT(t, finalized)); err != nil {
+	if _, err := signed(t, payout, encodePSBT(t, finalized)); err != nil {
 		t.Errorf("finalized by the signer: %v", err)
 	}
 
-	other, err := bitcoin.NewPayout(keys(t), coins(5000, 4000), []bitcoin.Payee{{address(t, 1), 6000}}, 2, 0)
+	other, err := bitcoin.NewPayout(keys(t), coins(9000, 8000, 7000)[2:], []bitcoin.Payee{{address(t, 0), 6000}}, 2, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,19 +177,19 @@ func TestSignedPayoutTakesNothingElse(t *testing.T) {
 		signed string
 		want   error
 	}{
-		{"to somebody else", sign(t, other.PSBT, txscript.SigHashAll), bitcoin.ErrOtherPayout},
+		{"of other coins", sign(t, other.PSBT, txscript.SigHashAll), bitcoin.ErrOtherPayout},
 		{"not signed", payout.PSBT, bitcoin.ErrUnsigned},
 		{"half signed", encodePSBT(t, half), bitcoin.ErrUnsigned},
 		{"with the signature of another input", encodePSBT(t, forged), bitcoin.ErrUnsigned},
 		{"signed for any outputs", sign(t, payout.PSBT, txscript.SigHashNone), bitcoin.ErrUnsigned},
 		{"signed for any inputs", sign(t, payout.PSBT, txscript.SigHashAll|txscript.SigHashAnyOneCanPay), bitcoin.ErrUnsigned},
 	} {
-		if _, err := bitcoin.SignedPayout(payout.PSBT, c.signed); !errors.Is(err, c.want) {
+		if _, err := signed(t, payout, c.signed); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}
 	}
 	for _, garbage := range []string{"", "psbt", base64.StdEncoding.EncodeToString([]byte("psbt\xff"))} {
-		if _, err := bitcoin.SignedPayout(payout.PSBT, garbage); err == nil {
+		if _, err := signed(t, payout, garbage); err == nil {
 			t.Errorf("%q was taken", garbage)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,8 +55,8 @@ type Watcher struct {
 	log      *slog.Logger
 	status   atomic.Pointer[Status]
 
-	mu      sync.Mutex
-	scripts [][]byte // guarded by mu: to be watched from the next block on
+	mu    sync.Mutex
+	watch []func(*Follower) // guarded by mu: what is to be watched from the next block on
 }
 
 // State is what a Watcher is doing.
@@ -101,19 +102,35 @@ func (w *Watcher) Status() Status { return *w.status.Load() }
 
 // Watch adds an output script, from any goroutine. When it has returned, nobody can
 // pay to the script unseen, so it is called before the address is given out.
-func (w *Watcher) Watch(script []byte) {
+func (w *Watcher) Watch(script []byte) { w.add(func(f *Follower) { f.Watch(script) }) }
+
+// WatchCoins adds outputs whose spending is reported, and scripts whose outputs are such
+// coins, from any goroutine: before anybody can sign a transaction that spends them.
+func (w *Watcher) WatchCoins(coins []wire.OutPoint, own [][]byte) {
+	w.add(func(f *Follower) {
+		for _, coin := range coins {
+			f.WatchCoin(coin)
+		}
+		for _, script := range own {
+			f.WatchOwn(script)
+		}
+	})
+}
+
+func (w *Watcher) add(watch func(*Follower)) {
 	w.mu.Lock()
-	w.scripts = append(w.scripts, script)
+	w.watch = append(w.watch, watch)
 	w.mu.Unlock()
 }
 
-func (w *Watcher) takeScripts() {
+// takeWatched tells the follower what was added.
+func (w *Watcher) takeWatched() {
 	w.mu.Lock()
-	scripts := w.scripts
-	w.scripts = nil
+	added := w.watch
+	w.watch = nil
 	w.mu.Unlock()
-	for _, script := range scripts {
-		w.follower.Watch(script)
+	for _, watch := range added {
+		watch(w.follower)
 	}
 }
 
@@ -229,7 +246,7 @@ func (w *Watcher) readBlock(ctx context.Context, height int32) error {
 	}
 	// A script that was added while the block was on its way is not in it; one that
 	// was added before the block was asked for may be.
-	w.takeScripts()
+	w.takeWatched()
 	w.follower.Block(height, block)
 	return w.deliver(ctx)
 }
@@ -248,28 +265,46 @@ func (w *Watcher) lookAtMempool(ctx context.Context, info NodeInfo) error {
 	if after.Tip != info.Tip {
 		return nil // a block came in between: first the block
 	}
-	w.takeScripts()
-	unknown := w.follower.Mempool(info.Tip, ids)
-	for _, id := range unknown[:min(len(unknown), maxPoolFetch)] {
-		tx, err := w.cfg.Source.Transaction(ctx, id)
-		if IsNotFound(err) {
-			continue // gone, or in a block, since the mempool was read
-		}
-		if err != nil {
-			return err
-		}
-		w.follower.PoolTx(tx)
+	w.takeWatched()
+	all, err := w.readPool(ctx, info.Tip, ids)
+	if err != nil {
+		return err
 	}
 	if err := w.deliver(ctx); err != nil {
 		return err
 	}
 	w.update(func(s *Status) {
 		s.State, s.Height, s.NodeHeight, s.Err = Following, info.Tip.Height, info.Tip.Height, nil
-		if len(unknown) <= maxPoolFetch {
+		if all {
 			s.Synced = asked
 		}
 	})
 	return nil
+}
+
+// readPool reads the transactions of the mempool that the follower wants to see, some of
+// them twice where one shows that another one spends what is ours, and says whether that
+// was all.
+func (w *Watcher) readPool(ctx context.Context, tip Ref, ids []chainhash.Hash) (all bool, err error) {
+	gone := map[chainhash.Hash]bool{} // or in a block, since the mempool was read
+	for left := maxPoolFetch; ; {
+		unknown := slices.DeleteFunc(w.follower.Mempool(tip, ids), func(id chainhash.Hash) bool { return gone[id] })
+		if len(unknown) == 0 || left == 0 {
+			return len(unknown) == 0, nil
+		}
+		for _, id := range unknown[:min(len(unknown), left)] {
+			left--
+			tx, err := w.cfg.Source.Transaction(ctx, id)
+			if IsNotFound(err) {
+				gone[id] = true
+				continue
+			}
+			if err != nil {
+				return false, err
+			}
+			w.follower.PoolTx(tx)
+		}
+	}
 }
 
 func (w *Watcher) deliver(ctx context.Context) error {

@@ -45,6 +45,9 @@ func (s TOTPSecret) URL(issuer, account string) string {
 	return "otpauth://totp/" + url.PathEscape(issuer) + ":" + url.PathEscape(account) + "?" + strings.ReplaceAll(query.Encode(), "+", "%20")
 }
 
+// LastTOTPStep returns the last step whose code may have been shown up to now.
+func LastTOTPStep(now time.Time) uint64 { return uint64(now.Unix())/totpPeriod + totpSkew }
+
 // Check returns the step that code is of. last is the step of the last code that was
 // accepted, or 0: its code and all before it are dead, so none works twice, and the
 // caller has to keep the step that is returned. All steps are tried, whichever fits.

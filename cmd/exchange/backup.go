@@ -9,7 +9,7 @@ import (
 
 func backup(args []string, env func(string) string, stdout, _ io.Writer) error {
 	dir, to := "./data", ""
-	o := newOptions("backup", "Copy the data directory, of a running service or a stopped one, to a new directory,\nand read the copy to its last byte. A service starts on the copy as it is.\n\nThe key in --secrets-key-file (secrets.key in the data directory, if none is named) is not\ncopied: keep a copy of it, and not beside the backups. Without it a service does not start\non data that hold secrets of authenticator apps.")
+	o := newOptions("backup", "Copy the data directory, of a running service or a stopped one, to a new directory,\nand read the copy to its last byte. A service starts on the copy as it is, and knows by\na mark in it that it is one: it skips what may have been given out since.\n\nThe key in --secrets-key-file (secrets.key in the data directory, if none is named) is not\ncopied: keep a copy of it, and not beside the backups. Without it a service does not start\non data that hold secrets of authenticator apps.")
 	o.text(&dir, "data", "directory to copy")
 	o.text(&to, "to", "directory to make; it must not be there yet")
 	if err := o.parse(args, env, stdout); err != nil {

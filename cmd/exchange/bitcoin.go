@@ -17,6 +17,7 @@ import (
 type bitcoinSettings struct {
 	rpc, rpcUser, rpcPassFile, xpub string
 	poll                            time.Duration
+	firstIndex                      int
 
 	tolerancePPM              int64
 	underpaid, overpaid, late string
@@ -41,6 +42,7 @@ func (b *bitcoinSettings) addTo(o *options) {
 	o.text(&b.rpcPassFile, "bitcoin-rpc-pass-file", "file with the password of the node's JSON-RPC, or the node's cookie")
 	o.text(&b.xpub, "bitcoin-xpub", "extended public key of the BIP-84 account that payments go to; never a private one; exchange key move changes it")
 	o.duration(&b.poll, "bitcoin-poll", 10*time.Millisecond, time.Minute, "time between two looks at the node")
+	o.integer(&b.firstIndex, "bitcoin-first-index", 0, bitcoin.MaxIndex, "lowest index of an address that is given out from now on; those between the log's and it go to nobody and are watched. It only ever raises the index: for a restored backup after which more were given out than the start skips by itself")
 	o.percent(&b.tolerancePPM, "payment-tolerance", "percent of a payment that may be missing; it is the exchange's loss")
 	o.choice(&b.underpaid, "underpaid", rules, "what becomes of a payment of less than was quoted: back to the payer, or AITBC for as much as was paid")
 	o.choice(&b.overpaid, "overpaid", rules, "what becomes of what is paid beyond the quote")
@@ -69,6 +71,8 @@ func (b *bitcoinSettings) check(networkName string) error {
 	switch {
 	case b.rpc == "" && b.xpub != "":
 		return &usageError{"-bitcoin-xpub is given, and no -bitcoin-rpc to see its payments with"}
+	case b.rpc == "" && b.firstIndex != 0:
+		return &usageError{"-bitcoin-first-index is given, and no -bitcoin-rpc to make addresses for"}
 	case b.rpc != "" && b.xpub == "":
 		return &usageError{"-bitcoin-rpc is given, and no -bitcoin-xpub to make addresses from"}
 	case b.rpc != "" && b.rpcPassFile == "":

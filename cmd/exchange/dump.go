@@ -138,18 +138,19 @@ func (d *dumper) accounts(l *ledger) error {
 		line := object{
 			{"user_id", id}, {"seq", s.Seq}, {"wallet", s.Wallet}, {"address", id.Address()}, {"email", s.Email}, {"username", s.Username},
 			{"status", s.Status}, {"created_at", s.CreatedAt}, {"last_login", s.LastLogin}, {"updated_at", s.UpdatedAt},
-			{"balance", s.Balance}, {"held", s.Held}, {"sessions", len(s.Sessions)}, {"second_factors", s.Factors.Kinds().Names()}, {"transaction_count", s.History.Len()},
+			{"balance", s.Balance}, {"held", s.Held}, {"sessions", len(s.Sessions)}, {"second_factors", s.Factors.Kinds().Names()}, {"transaction_count", s.History.Size()},
 		}
 		if s.Identity != nil {
 			line = append(line, member{"identity", identityObject(s.Identity)})
 		}
 		if d.history {
 			list := []object{}
-			for n := uint32(1); n <= s.History.Len(); n++ {
-				if t, _ := s.History.At(n); d.wants(t.CreatedAt) {
+			for n, t := range s.History.Backward(1, s.History.Last(), 0, 0) {
+				if d.wants(t.CreatedAt) {
 					list = append(list, transactionObject(account.TransactionID{User: id, N: n}, &t))
 				}
 			}
+			slices.Reverse(list) // oldest first
 			line = append(line, member{"transactions", list})
 		}
 		if err := d.line(line); err != nil {

@@ -92,6 +92,12 @@ func moveKey(args []string, env func(string) string, stdout io.Writer) error {
 	if _, err := os.Stat(filepath.Join(m.dir, "log")); err != nil {
 		return fmt.Errorf("-data %s has no log: %w", m.dir, err)
 	}
+	switch mark, err := persistence.ReadCopyMark(m.dir); {
+	case err != nil:
+		return err
+	case mark != nil:
+		return fmt.Errorf("-data %s is a copy on which no service has run: start the service on it once with the key that it has, so that what was given out since is skipped, and move then", m.dir)
+	}
 	moved, err := m.move(keys)
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ func commands() []command {
 		{"verify", "check the log of a stopped service and prove that value is conserved", verify},
 		{"dump", "print the events or the accounts of a stopped service as JSON lines", dump},
 		{"backup", "copy the data of a running service, and verify the copy", backup},
+		{"restored", "say that a stopped service's data are a copy made by other means", restored},
 		{"repair", "cut off the end of a damaged log, after showing what would be lost", repair},
 		{"key", "list the extended public keys of a stopped service, or move to the next one", key},
 		{"payouts", "make, take back signed, cancel and list the payouts of a running service", payouts},

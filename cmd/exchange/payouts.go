@@ -123,7 +123,7 @@ func exportPayout(args []string, env func(string) string, stdout, stderr io.Writ
 func importPayout(args []string, env func(string) string, stdout, stderr io.Writer) error {
 	var c operatorClient
 	number, in := 0, ""
-	o := newOptions("payouts import", "Take the signed PSBT of a payout. It must pay exactly what was exported, and be\nsigned in full. The service writes it down, then sends it until a block has it.")
+	o := newOptions("payouts import", "Take the signed PSBT of a payout: what was exported, or a replacement with another\nfee, that pays every sale of it and gives the rest to the exchange's change\naddresses. It must be signed in full. The service writes it down, then sends it\nuntil a block has the payout; the newest that was imported is the one that is sent.")
 	o.integer(&number, "payout", 1, 1<<31-1, "number of the payout")
 	o.text(&in, "psbt", "file with the signed PSBT in base64; the standard input if not given")
 	if err := c.connect(o, args, env, stdout); err != nil {
@@ -156,7 +156,7 @@ func importPayout(args []string, env func(string) string, stdout, stderr io.Writ
 func cancelPayout(args []string, env func(string) string, stdout io.Writer) error {
 	var c operatorClient
 	number, reason, spentBy := 0, "", ""
-	o := newOptions("payouts cancel", "Give up a payout, so that its sales are free for the next one, which is made so\nthat the chain takes one of both at most. One that is signed can be given up only\nonce another transaction has spent one of its inputs for good.")
+	o := newOptions("payouts cancel", "Give up a payout, so that its sales are free for the next one, which is made so\nthat the chain takes one of both at most. One that is signed can be given up only\nonce another transaction has spent one of its inputs for good. If that one pays\nsales of the payout, it is the payout, and nothing is given up.")
 	o.integer(&number, "payout", 1, 1<<31-1, "number of the payout")
 	o.text(&reason, "reason", "why; kept in the log with the operator's name")
 	o.text(&spentBy, "spent-by", "id of the transaction that has spent one of its inputs")

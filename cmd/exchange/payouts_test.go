@@ -264,8 +264,10 @@ func (s *seller) refusesTampered(text string) {
 	for what, tamper := range map[string]func(*wire.MsgTx){
 		"another payee":  func(tx *wire.MsgTx) { tx.TxOut[0].PkScript = slices.Concat([]byte{0, 20}, make([]byte, 20)) },
 		"another amount": func(tx *wire.MsgTx) { tx.TxOut[0].Value++ },
-		"more fee":       func(tx *wire.MsgTx) { tx.TxOut[len(tx.TxOut)-1].Value -= 1000 },
-		"no change":      func(tx *wire.MsgTx) { tx.TxOut = tx.TxOut[:len(tx.TxOut)-1] },
+		"a payee less":   func(tx *wire.MsgTx) { tx.TxOut = tx.TxOut[1:] },
+		"change to another": func(tx *wire.MsgTx) {
+			tx.TxOut[len(tx.TxOut)-1].PkScript = slices.Concat([]byte{0, 20}, make([]byte, 20))
+		},
 	} {
 		packet, err := psbt.NewFromRawBytes(strings.NewReader(text), true)
 		if err != nil {
@@ -278,7 +280,7 @@ func (s *seller) refusesTampered(text string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if o := s.give(1, signed); o.code != 1 || !strings.Contains(o.stderr, "not the payout that was exported") {
+		if o := s.give(1, signed); o.code != 1 || !strings.Contains(o.stderr, "not the payout that was exported, nor a replacement of it") {
 			s.t.Errorf("%s: exit %d\n%s%s", what, o.code, o.stdout, o.stderr)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 	dir, frame, yes, ofAudit := "./data", 0, false, false
-	o := newOptions("repair", "End a damaged log before a frame, the one that verify or a refused start names. It\nprints all that would be lost, and changes nothing without --yes; then what is cut\noff is first saved in the data directory, and the audit log tells of it.")
+	o := newOptions("repair", "End a damaged log before a frame, the one that verify or a refused start names. It\nprints all that would be lost, and changes nothing without --yes; then what is cut\noff is first saved in the data directory, and the audit log tells of it. The next start\nskips what was given out in it, as after a restored backup.")
 	o.text(&dir, "data", "directory of the log of a stopped service")
 	o.integer(&frame, "truncate-at", 1, math.MaxInt, "number of the first frame to cut off")
 	o.BoolVar(&yes, "yes", false, "cut it off")
@@ -32,6 +32,14 @@ func repair(args []string, env func(string) string, stdout, _ io.Writer) error {
 		return repairAudit(dir, uint64(frame), yes, stdout)
 	}
 	if yes {
+		// What is cut off was given out, as what came after a backup: the next start has to
+		// know, whatever comes between this and the cut.
+		if _, err := persistence.Cut(dir, 0, uint64(frame), false, func(persistence.Position, []byte) error { return nil }); err != nil {
+			return err
+		}
+		if _, err := persistence.MarkCopy(dir, 0, time.Time{}); err != nil {
+			return err
+		}
 		if err := auditRepair(dir, "log.repair", uint64(frame)); err != nil {
 			return err
 		}

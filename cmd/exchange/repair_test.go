@@ -80,7 +80,12 @@ func TestRepairOfADamagedLogShowsWhatIsLostAndTheBackupHasIt(t *testing.T) {
 			t.Errorf("verify %s: exit %d, want a balance of %s\n%s", dir, code, balance, out)
 		}
 		s := startService(t, dir, "--demo", "--log-level", "warn")
-		s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":1}`, "X-Session-Token", token)
+		s.mustCall(401, "POST", "/api/users/"+id+"/deposits", `{"amount":1}`, "X-Session-Token", token) // it may have been ended since
+		_, fresh := s.login("repair_1")
+		made := s.mustCall(201, "POST", "/api/users/"+id+"/deposits", `{"amount":1}`, "X-Session-Token", fresh).decode(t)
+		if _, n, _ := strings.Cut(made["id"].(string), "-"); len(n) != len("1000004") {
+			t.Errorf("transaction %s may have been given out before, in what was cut off", made["id"])
+		}
 		if code, _ := s.stop(); code != 0 {
 			t.Errorf("exit %d\n%s", code, s.log)
 		}

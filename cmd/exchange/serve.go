@@ -196,6 +196,10 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 	if err != nil {
 		return errors.Join(err, journal.Close())
 	}
+	copied, err := copyOf(s.data)
+	if err != nil {
+		return errors.Join(err, audit.close(false, true), journal.Close())
+	}
 	ran := false
 	defer func() { err = errors.Join(err, audit.close(ran, err == nil)) }()
 	var chain actors.Chain
@@ -224,7 +228,8 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
 	exchange := actors.New(actors.Config{
-		Journal: journal, Terms: s.terms, Chain: chain, Identity: s.identity(demo), Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
+		Journal: journal, Terms: s.terms, Chain: chain, Identity: s.identity(demo), Copy: copied, FirstIndex: uint32(s.bitcoin.firstIndex),
+		Faucet: demo, Policy: s.bitcoin.policy(), Rate: rate, Factors: factors, Webhook: hook, Mail: mailer, Audit: audit.AuditLog,
 		RecoveryDelay:  s.notices.recoveryDelay,
 		CommandTimeout: s.commandTimeout, SnapshotBytes: int64(s.snapshotBytes), PassivateAfter: s.passivateAfter,
 		Logger: log, Random: rand.Reader,
@@ -262,6 +267,9 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		return errors.Join(s.refusal(err, demo), listener.Close(), journal.Close())
 	}
 	recovered()
+	if err := clearCopy(s.data, copied); err != nil {
+		return errors.Join(err, s.stop(exchange, server, journal, log, true))
+	}
 	if err := factors.Secrets.Make(); err != nil { // nothing is encrypted with another key, or recovery had refused
 		return errors.Join(err, s.stop(exchange, server, journal, log, true))
 	}

@@ -63,7 +63,7 @@ func (l *ledger) report(w io.Writer, audits *auditCheck) error {
 		a := l.accounts[id]
 		balances.Add(&balances, big.NewInt(int64(a.Balance)))
 		held.Add(&held, big.NewInt(int64(a.Held)))
-		transactions += uint64(a.History.Len())
+		transactions += uint64(a.History.Size())
 		sum := a.StateHash()
 		hash.Write(sum[:])
 		if a.Held < 0 || a.Balance < a.Held {

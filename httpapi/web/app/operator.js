@@ -125,11 +125,16 @@ let drawn = '';
 
 async function pending() {
   const kind = document.querySelector('input[name=kind]:checked').value;
-  const [answer, due] = await Promise.all([
-    kind === 'refund' ? refunds(Math.min(500, rows)) : get(`/api/operator/transactions?type=${kind}&limit=${Math.min(500, rows)}`),
+  const lists = { refund: refunds, unassigned };
+  const limit = Math.min(500, rows);
+  const [answer, due, ownerless] = await Promise.all([
+    lists[kind] ? lists[kind](limit) : get(`/api/operator/transactions?type=${kind}&limit=${limit}`),
     kind === 'refund' ? null : get('/api/operator/refunds?limit=1'),
+    kind === 'unassigned' ? null : get('/api/operator/unassigned-outputs?limit=1'),
   ]);
   setText($('count-refund'), group((due ?? answer).total));
+  setText($('count-unassigned'), group((ownerless ?? answer).total));
+  if (Number((ownerless ?? answer).total) > 0) show($('kind-unassigned'), true); // seldom: after a restored backup
   if (kind !== document.querySelector('input[name=kind]:checked').value) return;
   const text = kind + role + JSON.stringify(answer);
   if (text === drawn && $('pending').childElementCount > 0) return; // keep the focus where it is
@@ -143,8 +148,8 @@ async function pending() {
       t.approved_by && h('small', { title: t.approval }, `approved by ${t.approved_by}`)),
     h('td', { class: 'number' }, t.btc_amount ?? '–'),
     h('td', {}, t.to_address && h('span', { class: 'wallet-address' }, h('span', { class: 'mono', title: t.to_address }, shorten(t.to_address)), copyButton('Copy address', () => t.to_address))),
-    h('td', { class: 'o-wide' }, h('button', { type: 'button', class: 'link mono', onclick: () => find(userOf(t)), title: userOf(t) }, shorten(userOf(t), 8, 4))),
-    h('td', {}, mayOperate() && h('div', { class: 'actions' }, t.type === 'refund' ? h('button', { type: 'button', class: 'ghost', 'data-action': 'settle', onclick: () => openSettle('settle', t) }, 'Sent back') : [
+    h('td', { class: 'o-wide' }, t.type === 'unassigned' ? '–' : h('button', { type: 'button', class: 'link mono', onclick: () => find(userOf(t)), title: userOf(t) }, shorten(userOf(t), 8, 4))),
+    h('td', {}, mayOperate() && h('div', { class: 'actions' }, lists[t.type] ? h('button', { type: 'button', class: 'ghost', 'data-action': SETTLES[t.type], onclick: () => openSettle(SETTLES[t.type], t) }, t.type === 'refund' ? 'Sent back' : 'Settle') : [
       t.awaits_approval
         ? h('button', { type: 'button', class: 'ghost', 'data-action': 'approve', onclick: () => openSettle('approve', t) }, 'Approve')
         : h('button', { type: 'button', class: 'ghost', 'data-action': 'complete', onclick: () => openSettle('complete', t) }, 'Complete'),
@@ -161,6 +166,17 @@ async function refunds(limit) {
     id: r.payment_id, type: 'refund', created_at: r.received_at, btc_amount: r.btc, outpoint: r.outpoint, output: r.output,
   })) };
 }
+
+// unassigned is what came to addresses that nobody is known to have been given.
+async function unassigned(limit) {
+  const answer = await get(`/api/operator/unassigned-outputs?limit=${limit}`);
+  return { ...answer, transactions: answer.outputs.map((o) => ({
+    id: o.outpoint, type: 'unassigned', created_at: o.received_at, btc_amount: o.btc, to_address: o.address, outpoint: o.outpoint, output: o.output,
+  })) };
+}
+
+// SETTLES has the action that ends what is no transaction.
+const SETTLES = { refund: 'settle', unassigned: 'assign' };
 
 // mayOperate: the server checks it too; here it keeps away buttons that would be refused.
 const mayOperate = () => role !== 'read';
@@ -211,6 +227,7 @@ const ACTIONS = {
   complete: { title: 'Complete', words: 'Complete', done: 'Completed', wants: false },
   fail: { title: 'Fail', words: 'Fail, and give back what is held', done: 'Failed', wants: true },
   settle: { title: 'Settle', words: 'It has been sent back', done: 'Settled', wants: true },
+  assign: { title: 'Settle', words: 'Its owner has been found, or it has been sent back', done: 'Settled', wants: true },
   suspend: { title: 'Suspend', words: 'Suspend this user', done: 'Suspended', wants: true },
   reactivate: { title: 'Reactivate', words: 'Reactivate this user', done: 'Reactivated', wants: true },
   'reset-factors': { title: 'Reset the second factors of', words: 'Remove every second factor, and log the user out', done: 'The second factors are removed', wants: true },
@@ -232,6 +249,7 @@ function startSettle() {
     send: (members, waiting) => {
       const { action, subject } = asked;
       if (subject.user_id) return api.post(`/api/operator/users/${subject.user_id}/${action}`, members, { token: key });
+      if (subject.type === 'unassigned') return api.post(`/api/operator/unassigned-outputs/${subject.outpoint}/settle`, members, { token: key });
       const what = subject.type === 'refund' ? `refunds/${subject.id}/${subject.outpoint}` : `transactions/${subject.id}`;
       return api.postOnce(`/api/operator/${what}/${action}`, members, { token: key, waiting });
     },
@@ -261,10 +279,10 @@ function openSettle(action, subject) {
   $('settle-facts').replaceChildren(...(subject.user_id
     ? [fact('User', subject.username), fact('Wallet', subject.wallet_address), fact('Balance', `${format(fromJSON(subject.balance))} AITBC`)]
     : [subject.amount && fact('Amount', `${format(fromJSON(subject.amount))} AITBC`), subject.approved_by && fact(`Approved by ${subject.approved_by}`, subject.approval), subject.outpoint && fact('Output', `${subject.outpoint} (${subject.output})`), subject.btc_amount && fact('Bitcoin', `${subject.btc_amount} BTC`), subject.to_address && fact('To', subject.to_address)].filter(Boolean)));
-  setText($('settle-title'), subject.user_id ? `${title} ${subject.username}` : `${title} this ${{ buy: 'payment', sell: 'sale', withdrawal: 'withdrawal', refund: 'refund' }[subject.type]}`);
+  setText($('settle-title'), subject.user_id ? `${title} ${subject.username}` : `${title} this ${{ buy: 'payment', sell: 'sale', withdrawal: 'withdrawal', refund: 'refund', unassigned: 'output without an owner' }[subject.type]}`);
   setText($('settle-reason-label'), wants ? 'Reason' : 'Note, if you want');
   setText($('settle-words'), button);
-  show($('settle-hash-field'), action === 'settle' || (action === 'complete' && subject.type !== 'withdrawal'));
+  show($('settle-hash-field'), action === 'settle' || action === 'assign' || (action === 'complete' && subject.type !== 'withdrawal'));
   $('settle').showModal();
   $('settle-reason').focus();
 }
