@@ -21,11 +21,11 @@ const (
 // address is 8 to 128 letters, digits and underscores, taken as it is.
 func CanonicalWallet(wallet string) (string, error) {
 	if len(wallet) < MinWallet || len(wallet) > MaxWallet {
-		return "", fmt.Errorf("want %d to %d characters, got %d", MinWallet, MaxWallet, len(wallet))
+		return "", fmt.Errorf("must be %d to %d characters, not %d", MinWallet, MaxWallet, len(wallet))
 	}
 	for i := 0; i < len(wallet); i++ {
 		if c := wallet[i]; !isLetter(c) && !isDigit(c) && c != '_' {
-			return "", fmt.Errorf("want letters, digits and _ only")
+			return "", fmt.Errorf("must have letters, digits and _ only")
 		}
 	}
 	if isEthereum(wallet) || isBech32(wallet) {
@@ -66,5 +66,5 @@ func CheckBitcoinAddress(address string, networks ...*chaincfg.Params) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("not a valid Bitcoin address (%s): check it for a missing or mistyped character", strings.Join(wanted, ", "))
+	return fmt.Errorf("must be a valid Bitcoin address (%s): check it for a missing or mistyped character", strings.Join(wanted, ", "))
 }

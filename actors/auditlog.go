@@ -14,7 +14,7 @@ import (
 
 // ErrAuditFailed: what was asked for can't be written to the audit log, and so was not
 // done.
-var ErrAuditFailed = errors.New("the audit log can't be written")
+var ErrAuditFailed = errors.New("the audit log cannot be written")
 
 // recentEntries is how many of the newest entries can be looked at while the service
 // runs; exchange dump shows all.

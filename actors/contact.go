@@ -58,7 +58,7 @@ func hashCode(id account.UserID, use mail.Kind, code string) account.Hash {
 }
 
 func wrongCode() error {
-	return &account.Error{Code: account.CodeWrongCode, Field: "code", Message: "this is not the code that was sent"}
+	return &account.Error{Code: account.CodeWrongCode, Field: "code", Message: "wrong code: use the one of the newest e-mail"}
 }
 
 // SendEmailCode sends a code to the address of the session's user, and says until when

@@ -50,7 +50,7 @@ func (x *Exchange) CreatePayment(s *Session, amount, btc account.Money, notes st
 // payer, whose session's user must be id.User.
 func (x *Exchange) ConfirmPayment(id account.TransactionID, txHash, by string, idem *account.Idempotency) (Receipt, error) {
 	if t, _, ok := x.Transaction(id); ok && by == "" && t.Detail != nil && t.Detail.Derived && !x.payments.follows(t.Detail) {
-		return Receipt{}, &account.Error{Code: account.CodeNotPending, Message: "this payment is to be made with real Bitcoin: the chain confirms it, or an operator"}
+		return Receipt{}, &account.Error{Code: account.CodeNotPending, Message: "this payment takes real Bitcoin: it is confirmed by the chain, or by an operator"}
 	}
 	return x.settle(id, &account.Complete{
 		N: id.N, Of: account.TypeBuy, TxHash: txHash, Confirmations: x.cfg.Terms.Confirmations, By: by,

@@ -60,7 +60,7 @@ func (x *Exchange) Reconcile(ctx context.Context, from, to int32) ([]Difference,
 	}
 	tip := x.payments.tip.Load()
 	if from < 1 || from > to || to > tip || to-from >= MaxReconcile {
-		return nil, &account.Error{Code: CodeBadRange, Field: "to", Message: fmt.Sprintf("want heights from 1 to %d, which the log has followed, and at most %d at once", tip, MaxReconcile)}
+		return nil, &account.Error{Code: CodeBadRange, Field: "to", Message: fmt.Sprintf("from and to must be heights from 1 to %d, which the log has followed, and at most %d at once", tip, MaxReconcile)}
 	}
 	r := reconciler{
 		exchange: x, ctx: ctx, node: payer.Node(), from: from, to: to,

@@ -91,7 +91,7 @@ func (s *snapshots) watch() {
 		due := s.logged()-s.grown >= s.exchange.cfg.SnapshotBytes
 		s.mu.Unlock()
 		if due {
-			if _, err := s.exchange.Snapshot(s.ctx); err != nil && !errors.Is(err, persistence.ErrSnapshotRunning) {
+			if _, err := s.exchange.Snapshot(s.ctx); err != nil && !errors.Is(err, ErrSnapshotRunning) {
 				wait = afterFailure
 			}
 		}
@@ -100,7 +100,7 @@ func (s *snapshots) watch() {
 }
 
 // StartSnapshot takes a snapshot in the background. It returns
-// persistence.ErrSnapshotRunning if one is under way, or ErrNotReady.
+// ErrSnapshotRunning if one is under way, or ErrNotReady.
 func (x *Exchange) StartSnapshot() error {
 	s := &x.snapshots
 	if err := s.begin(); err != nil {
@@ -142,7 +142,7 @@ func (s *snapshots) begin() error {
 	case !s.ready:
 		return ErrNotReady
 	case s.stats.Running:
-		return persistence.ErrSnapshotRunning
+		return ErrSnapshotRunning
 	}
 	s.stats.Running = true
 	s.finished.Add(1)

@@ -28,7 +28,7 @@ func (x *Exchange) StepUpByTOTP(s *Session, code string) (Rotated, error) {
 	}
 	totp := s.State.Factors.TOTP
 	if totp == nil || x.cfg.Factors.Secrets == nil {
-		return Rotated{}, &account.Error{Code: account.CodeFactorRefused, Message: "you have no authenticator app enrolled"}
+		return Rotated{}, &account.Error{Code: account.CodeFactorRefused, Message: "this account has no authenticator app"}
 	}
 	secret, err := x.cfg.Factors.Secrets.Open(s.user.id, totp.Secret)
 	if err != nil {

@@ -38,7 +38,7 @@ func (s *Server) issueAccessToken(r *request) error {
 		return refused
 	}
 	if !slices.Contains(s.cfg.AccessTokens.Audiences, audience) {
-		return badField("audience", "there are tokens for %s", strings.Join(s.cfg.AccessTokens.Audiences, ", "))
+		return badField("audience", "must be one of %s", strings.Join(s.cfg.AccessTokens.Audiences, ", "))
 	}
 	signed, token, err := s.cfg.AccessTokens.Issuer.Issue(r.session.UserID().String(), audience)
 	if err != nil {

@@ -57,7 +57,7 @@ func (s *Server) addAddress(r *request) error {
 func (s *Server) removeAddress(r *request) error {
 	n, err := strconv.ParseUint(string(r.captures.at(0)), 10, 32)
 	if err != nil {
-		return notFound("there is no such address in the book")
+		return notFound("there is no such address in your address book")
 	}
 	if err := s.exchange.RemoveAddress(&r.session, uint32(n)); err != nil {
 		return err

@@ -109,7 +109,7 @@ func startAPI(t testing.TB, choose ...func(*apiConfig)) *api {
 		c.actors(&made)
 	}
 	exchange := actors.New(made)
-	c.http.Exchange, c.http.Journal, c.http.Demo = exchange, journal, c.demo
+	c.http.Exchange, c.http.Demo = exchange, c.demo
 	server, err := New(c.http)
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func TestAnOperatorSeesWhoDidWhatNewestFirst(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeAuditedIsA503AndNotDone(t *testing.T) {
+func TestAnActionThatCannotBeAuditedIsA503AndNotDone(t *testing.T) {
 	full := &atomic.Bool{}
 	a := startAPI(t, func(c *apiConfig) {
 		c.auditLog = func(l persistence.Log) persistence.Log { return fullLog{l, full} }
@@ -74,7 +74,7 @@ func TestWhatCannotBeAuditedIsA503AndNotDone(t *testing.T) {
 	u.as("POST", "/api/users/"+u.id+"/deposits", `{"amount":1}`).is(201)
 }
 
-func TestNobodyIsCalledAsTheChainOrTheClock(t *testing.T) {
+func TestNoOperatorMayBeNamedChainOrClock(t *testing.T) {
 	for _, name := range []string{"chain", "clock"} {
 		if _, err := ReadOperatorKeys(strings.NewReader(name + ":admin:" + operatorKey)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("a key for %q: %v", name, err)

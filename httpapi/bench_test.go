@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/aitbc/exchange/actors"
+	"github.com/aitbc/exchange/httpapi/eventloop"
 	"github.com/aitbc/exchange/httpapi/throttle"
 	"github.com/aitbc/exchange/persistence"
 	"github.com/aitbc/exchange/persistence/local"
@@ -30,7 +31,7 @@ func benchServer(tb testing.TB, change ...func(*Config)) *Server {
 		tb.Fatal(err)
 	}
 	exchange := actors.New(actors.Config{Journal: journal, Terms: actors.DefaultTerms(), Faucet: true, Random: rand.Reader})
-	cfg := Config{Exchange: exchange, Journal: journal, Demo: true, Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{Exchange: exchange, Demo: true, Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -151,4 +152,21 @@ func BenchmarkDeposit(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkFastPathBalance is BenchmarkBalance from the bytes that an event loop has read
+// to those that it sends, without the socket.
+func BenchmarkFastPathBalance(b *testing.B) {
+	s := fastHandler{benchServer(b)}
+	id, token := benchUser(b, s.Server, 0)
+	request := []byte("GET /api/users/" + id + "/balance HTTP/1.1\r\nHost: x\r\nX-Session-Token: " + token + "\r\n\r\n")
+	conn := new(eventloop.Conn)
+	conn.Data = &timedConn{Conn: conn, timer: s.timer}
+	out := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		if taken, response, _ := s.Message(conn, request, out); taken != len(request) || len(response) == 0 {
+			b.Fatalf("took %d bytes, answered %q", taken, response)
+		}
+	}
 }

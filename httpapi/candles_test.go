@@ -56,7 +56,7 @@ func TestCandlesComeFromTradesAlsoAfterARestart(t *testing.T) {
 	}
 }
 
-func TestTheOperatorSeesHowTheServiceIs(t *testing.T) {
+func TestTheOperatorSeesTheServicesHealth(t *testing.T) {
 	l := startLive(t, t.TempDir(), nil)
 	id, token := l.login("aitbc1wallet_health")
 	l.do("POST", "/api/users/"+id+"/deposits", token, `{"amount":5}`, 201)

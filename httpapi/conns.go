@@ -68,17 +68,17 @@ func (t *phaseTimer) close() { t.stop.Do(func() { close(t.done) }) }
 
 // sweep interrupts the connections whose phase began too long before now.
 func (t *phaseTimer) sweep(now uint64) {
-	type overdue struct {
+	type expired struct {
 		conn  *timedConn
 		phase phase
 	}
-	var late []overdue
+	var late []expired
 	t.mu.Lock()
 	for c := range t.conns {
 		state := c.state.Load()
 		p, since := phase(state&(1<<phaseBits-1)), state>>phaseBits
 		if limit := t.limits[p]; limit != 0 && now-since > limit {
-			late = append(late, overdue{c, p})
+			late = append(late, expired{c, p})
 		}
 	}
 	t.mu.Unlock()

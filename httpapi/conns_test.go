@@ -165,7 +165,7 @@ func TestAnIdleConnectionIsClosedAndABusyOneIsNot(t *testing.T) {
 	}
 }
 
-func TestAResponseThatIsNotReadIsGivenUp(t *testing.T) {
+func TestAResponseThatIsNotReadTimesOut(t *testing.T) {
 	body := strings.Repeat("x", 64<<20) // more than the sockets' buffers take
 	address, timer := serveTimed(t, body, hour, 100*time.Millisecond, hour)
 	conn := dialTimed(t, address)

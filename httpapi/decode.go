@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -77,7 +78,7 @@ func decodeObject(body []byte, fields ...field) *Problem {
 	}
 	for i := range fields {
 		if f := &fields[i]; f.required && !f.seen {
-			return badField(f.name, "it is missing; want %s", f.wanted())
+			return badField(f.name, "is missing; give %s", f.wanted())
 		}
 	}
 	return nil
@@ -98,12 +99,12 @@ func decodeMembers(d *jsontext.Decoder, fields []field) *Problem {
 		}
 		f := findField(fields, name)
 		if f == nil {
-			return badField(shorten(name.String()), "there is no such field here; %s", known(fields))
+			return badField(shorten(name.String()), "is not a field of this request; %s", known(fields))
 		}
 		f.seen = true
 		if f.object != nil {
 			if kind := d.PeekKind(); kind != '{' && kind != 0 {
-				return badField(f.name, "want %s, not %s", f.wanted(), kindName(kind))
+				return badField(f.name, "must be %s, not %s", f.wanted(), kindName(kind))
 			}
 			value, err := d.ReadValue()
 			if err != nil {
@@ -114,7 +115,7 @@ func decodeMembers(d *jsontext.Decoder, fields []field) *Problem {
 		}
 		// PeekKind comes before ReadToken so that what is nested is refused unread.
 		if kind := d.PeekKind(); kind == '{' || kind == '[' {
-			return badField(f.name, "want %s, not an object or array", f.wanted())
+			return badField(f.name, "must be %s, not an object or array", f.wanted())
 		}
 		value, err := d.ReadToken()
 		if err != nil {
@@ -128,7 +129,7 @@ func decodeMembers(d *jsontext.Decoder, fields []field) *Problem {
 		return badJSON(d, err)
 	}
 	if _, err := d.ReadToken(); err != io.EOF {
-		return badRequest("there is something after the JSON object")
+		return badRequest("the body must end with the JSON object")
 	}
 	return nil
 }
@@ -148,11 +149,11 @@ func (f *field) set(value jsontext.Token) *Problem {
 	kind := value.Kind()
 	if f.money != nil {
 		if kind != '0' && kind != '"' {
-			return badField(f.name, "want %s, not %s", f.wanted(), kindName(kind))
+			return badField(f.name, "must be %s, not %s", f.wanted(), kindName(kind))
 		}
 		amount, err := account.ParseMoney(value.String())
 		if err == nil && amount <= 0 {
-			return badField(f.name, "want more than zero")
+			return badField(f.name, "must be more than zero")
 		}
 		if err != nil {
 			return badField(f.name, "%v", err)
@@ -161,17 +162,25 @@ func (f *field) set(value jsontext.Token) *Problem {
 		return nil
 	}
 	if kind != '"' {
-		return badField(f.name, "want %s, not %s", f.wanted(), kindName(kind))
+		return badField(f.name, "must be %s, not %s", f.wanted(), kindName(kind))
 	}
 	s := value.String()
 	if n := utf8.RuneCountInString(s); n < f.min || n > f.max {
-		return badField(f.name, "want %d to %d characters, got %d", f.min, f.max, n)
+		return badField(f.name, "must be %s, not %d", charactersWanted(f.min, f.max), n)
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return isControl(r) && !(f.breaks && r == '\n') }) {
-		return badField(f.name, "want no control characters")
+		return badField(f.name, "must have no control characters")
 	}
 	*f.text = strings.Clone(s)
 	return nil
+}
+
+// charactersWanted says what length is right.
+func charactersWanted(min, max int) string {
+	if min == max {
+		return fmt.Sprintf("%d characters", min)
+	}
+	return fmt.Sprintf("%d to %d characters", min, max)
 }
 
 func isControl(r rune) bool {
@@ -205,13 +214,13 @@ func kindName(kind jsontext.Kind) string {
 // known lists the fields that a request may have.
 func known(fields []field) string {
 	if len(fields) == 0 {
-		return "this request takes none"
+		return "it takes none"
 	}
 	names := make([]string, len(fields))
 	for i := range fields {
 		names[i] = fields[i].name
 	}
-	return "there are " + strings.Join(names, ", ")
+	return "its fields are " + strings.Join(names, ", ")
 }
 
 // shorten keeps a name that a stranger made up from filling a response.
@@ -232,7 +241,7 @@ func badJSON(d *jsontext.Decoder, err error) *Problem {
 		if errors.As(err, &syntax) {
 			name = syntax.JSONPointer.LastToken()
 		}
-		return badField(shorten(name), "it is given twice")
+		return badField(shorten(name), "is given twice")
 	case errors.As(err, &syntax):
 		return badRequest("the body is not valid JSON: %v at byte %d", syntax.Err, syntax.ByteOffset)
 	}
@@ -257,5 +266,5 @@ func checkMediaType(ctx *fasthttp.RequestCtx, wanted string) *Problem {
 		return nil
 	}
 	return &Problem{Status: fasthttp.StatusUnsupportedMediaType, Code: "unsupported_media_type", Title: "Unsupported media type",
-		Detail: "want Content-Type: " + wanted}
+		Detail: "the Content-Type must be " + wanted}
 }

@@ -63,11 +63,11 @@ func TestABadObjectIsRefusedWithTheFieldAndTheReason(t *testing.T) {
 		{`1`, "", "object"},
 		{`true`, "", "object"},
 		{deep, "", "object"},
-		{`{"amount":1,"to":"x"}{}`, "", "after"},
-		{`{"amount":1,"to":"x"}1`, "", "after"},
-		{`{"amount":1,"to":"x"},`, "", "after"},
-		{`{"amount":1,"to":"x"} /**/`, "", "after"},
-		{`{"amount":1,"to":"x"}` + "\x00", "", "after"},
+		{`{"amount":1,"to":"x"}{}`, "", "end with the JSON object"},
+		{`{"amount":1,"to":"x"}1`, "", "end with the JSON object"},
+		{`{"amount":1,"to":"x"},`, "", "end with the JSON object"},
+		{`{"amount":1,"to":"x"} /**/`, "", "end with the JSON object"},
+		{`{"amount":1,"to":"x"}` + "\x00", "", "end with the JSON object"},
 		// the syntax, with the offset
 		{` `, "", "byte"},
 		{`{`, "", "byte"},
@@ -102,10 +102,10 @@ func TestABadObjectIsRefusedWithTheFieldAndTheReason(t *testing.T) {
 		{`{"to":"x"}`, "amount", "missing"},
 		{`{"amount":1}`, "to", "missing"},
 		{`{"amount":1,"to":"x","extra":1}`, "extra", "amount, most, to, notes"},
-		{`{"Amount":1,"to":"x"}`, "Amount", "no such field"},
-		{`{"":1}`, "", "no such field"},
-		{`{"amount\u0000":1}`, "amount\x00", "no such field"},
-		{`{"` + strings.Repeat("é", 1000) + `":1}`, strings.Repeat("é", 32) + "...", "no such field"},
+		{`{"Amount":1,"to":"x"}`, "Amount", "not a field of this request"},
+		{`{"":1}`, "", "not a field of this request"},
+		{`{"amount\u0000":1}`, "amount\x00", "not a field of this request"},
+		{`{"` + strings.Repeat("é", 1000) + `":1}`, strings.Repeat("é", 32) + "...", "not a field of this request"},
 		{`{"amount":1,"amount":1,"to":"x"}`, "amount", "twice"},
 		{`{"amount":1,"am\u006funt":1,"to":"x"}`, "amount", "twice"},
 		{`{"amount":1,"to":"x","to":"x"}`, "to", "twice"},
@@ -139,9 +139,9 @@ func TestABadObjectIsRefusedWithTheFieldAndTheReason(t *testing.T) {
 		{`{"amount":1,"to":false}`, "to", "a string"},
 		{`{"amount":1,"to":["x"]}`, "to", "a string"},
 		{`{"amount":1,"to":{}}`, "to", "a string"},
-		{`{"amount":1,"to":""}`, "to", "got 0"},
+		{`{"amount":1,"to":""}`, "to", "not 0"},
 		{`{"amount":1,"to":"123456789"}`, "to", "1 to 8"},
-		{`{"amount":1,"to":"x","notes":"123456"}`, "notes", "got 6"},
+		{`{"amount":1,"to":"x","notes":"123456"}`, "notes", "not 6"},
 		{`{"amount":1,"to":"a\nb"}`, "to", "control"},
 		{`{"amount":1,"to":"a\u0000b"}`, "to", "control"},
 		{`{"amount":1,"to":"a\u007fb"}`, "to", "control"},
@@ -177,7 +177,7 @@ func TestNoBodyIsAnObjectWithoutMembers(t *testing.T) {
 	}
 }
 
-func TestWhatIsDecodedOutlivesTheBody(t *testing.T) {
+func TestDecodedValuesOutliveTheBody(t *testing.T) {
 	body := []byte(`{"amount":1,"to":"wallet"}`)
 	var to string
 	var amount account.Money

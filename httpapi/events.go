@@ -138,7 +138,7 @@ func (s *Server) events(r *request) error {
 		s.streams.leave(nil)
 		if errors.Is(err, actors.ErrTooManyWatchers) {
 			return &Problem{Status: fasthttp.StatusTooManyRequests, Code: "too_many_streams", Title: "Too many streams",
-				Detail: strconv.Itoa(actors.MaxWatchers) + " streams of a user are the most there can be; close one", RetryAfter: 5}
+				Detail: strconv.Itoa(actors.MaxWatchers) + " streams are open, the maximum of a user; close one", RetryAfter: 5}
 		}
 		return err
 	}
@@ -155,7 +155,7 @@ func (s *Server) events(r *request) error {
 		}
 		if c := connOf(st.conn); c != nil {
 			if loop, ok := c.Conn.(*eventloop.Conn); ok {
-				conn, err := loop.Detach()
+				conn, err := loop.Hijack()
 				if err != nil {
 					s.streams.leave(nil)
 					watcher.Close()

@@ -55,7 +55,7 @@ func startLive(t *testing.T, dir string, change func(*Config, *actors.Config)) *
 		Journal: journal, Terms: terms, Faucet: true, Random: rand.Reader,
 		Chain: actors.NewSimulatedChain(time.Hour, terms.Confirmations, rand.Reader),
 	}
-	cfg := Config{Journal: journal, Demo: true, Keys: keys, Version: "test", Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{Demo: true, Keys: keys, Version: "test", Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg, &backend)
 	}
@@ -233,7 +233,7 @@ func (c *liveClient) expect(names ...string) (e event) {
 	return e
 }
 
-func TestAStreamTellsWhatHappensAndIsWhatReadsShow(t *testing.T) {
+func TestAStreamSendsTheSameStateAsReadsShow(t *testing.T) {
 	l := startLive(t, t.TempDir(), nil)
 	id, token := l.login("aitbc1wallet_stream")
 	c := l.open(id, token, "")
@@ -523,7 +523,7 @@ func TestAHeadOfAStreamOpensNone(t *testing.T) {
 	}
 }
 
-func TestAStreamSaysThatItsSessionGoesOnUnderAnotherToken(t *testing.T) {
+func TestAStreamReportsThatItsTokenWasRotated(t *testing.T) {
 	passkeys, err := secondfactor.NewCeremonies("AITBC Exchange", []string{testOrigin}, time.Now)
 	if err != nil {
 		t.Fatal(err)

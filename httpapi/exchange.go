@@ -126,7 +126,7 @@ func (s *Server) confirmPayment(r *request) error {
 			return forbidden("this payment belongs to another user")
 		}
 		if !s.exchange.Faucet() {
-			return forbidden("payments are confirmed by the operator")
+			return forbidden("only an operator confirms payments")
 		}
 	}
 	var txHash string
@@ -134,7 +134,7 @@ func (s *Server) confirmPayment(r *request) error {
 		return err
 	}
 	if !isTxHash(txHash) {
-		return badField("tx_hash", "want the 64 hexadecimal digits of a Bitcoin transaction id")
+		return badField("tx_hash", "must be the 64 hexadecimal digits of a Bitcoin transaction id")
 	}
 	idem, err := r.idempotency()
 	if err != nil {

@@ -103,7 +103,7 @@ func (s *Server) confirmTOTP(r *request) error {
 func plainCode(code string) (string, error) {
 	code = strings.ReplaceAll(code, " ", "")
 	if len(code) != codeDigits || strings.Trim(code, "0123456789") != "" {
-		return "", badField("code", "want the %d digits that your authenticator app shows", codeDigits)
+		return "", badField("code", "must be the %d digits that your authenticator app shows", codeDigits)
 	}
 	return code, nil
 }
@@ -200,7 +200,7 @@ func (s *Server) stepUp(r *request) error {
 	case code == "" && recovery == "" && passkey != nil:
 		kind, try = account.FactorPasskey, func() (actors.Rotated, error) { return s.exchange.StepUpByPasskey(&r.session, passkey) }
 	default:
-		return badRequest("give one of code, recovery_code and passkey")
+		return badRequest("give exactly one of code, recovery_code and passkey")
 	}
 	rotated, err := s.tryFactor(r, kind, try)
 	if err != nil {
@@ -244,5 +244,5 @@ func problemOfFactor(err error) *Problem {
 // factorRefused tells no more than that: our own log tells why.
 func factorRefused() *Problem {
 	return &Problem{Status: fasthttp.StatusForbidden, Code: "second_factor_refused", Title: "Second factor refused",
-		Detail: "this second factor does not hold, or has been used before"}
+		Detail: "wrong code or passkey, or one that has been used before"}
 }

@@ -200,7 +200,7 @@ func TestEveryGuardedRouteIsTried(t *testing.T) {
 	}
 }
 
-func TestWhereAFactorIsRequiredWhoHasNoneEnrolsFirst(t *testing.T) {
+func TestAUserWithoutAFactorEnrolsFirstWhereOneIsRequired(t *testing.T) {
 	clock := newClock()
 	a := startAPI(t, withClock(clock), func(c *apiConfig) { c.required = true })
 	p, _ := newPerson(a, clock, "aitbc1wallet_required")
@@ -331,7 +331,7 @@ func TestOneCodeSentManyTimesAtOnceElevatesOneSession(t *testing.T) {
 	}
 }
 
-func TestAStepUpSaysWhatItWants(t *testing.T) {
+func TestARefusedStepUpNamesWhatIsWrong(t *testing.T) {
 	clock := newClock()
 	a := startAPI(t, withClock(clock))
 	p, _ := newPerson(a, clock, "aitbc1wallet_wants")

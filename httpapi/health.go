@@ -54,7 +54,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // operatorHealth answers with the figures that an operator looks at first, and what
 // the key is good for; /metrics has all of the figures.
 func (s *Server) operatorHealth(r *request) error {
-	x, j := s.exchange.Stats(), s.cfg.Journal.Stats()
+	x, j := s.exchange.Stats(), s.exchange.JournalStats()
 	var sync time.Duration
 	if j.Frames > 0 {
 		sync = j.SyncTime / time.Duration(j.Frames)

@@ -68,7 +68,7 @@ func (r *request) takeCost(limiter *throttle.Limiter, key throttle.Key, cost int
 		return nil
 	}
 	return &Problem{Status: fasthttp.StatusTooManyRequests, Code: "rate_limited", Title: "Too many requests",
-		Detail: "this address or account has asked too often; RateLimit-Policy says how often it may", RetryAfter: int(verdict.RetryAfter())}
+		Detail: "too many requests of this address or account; the limit is in the header RateLimit-Policy", RetryAfter: int(verdict.RetryAfter())}
 }
 
 // takeAddress counts a request of the client's address.

@@ -79,7 +79,7 @@ func TestAHeaderOver8KiBIsTooLarge(t *testing.T) {
 	a.raw("GET /"+strings.Repeat("a", 9<<10)+" HTTP/1.1\r\nHost: x\r\n\r\n").refused(431, "header_too_large", "")
 }
 
-func TestWhatIsNotHTTPIsRefused(t *testing.T) {
+func TestBytesThatAreNotHTTPAreRefused(t *testing.T) {
 	a := startAPI(t)
 	for _, request := range []string{
 		"nonsense\r\n\r\n",

@@ -58,7 +58,7 @@ func (s *Server) nonce(r *request) error {
 		return err
 	}
 	if !s.cfg.Logins.signed() {
-		return notFound("logins are not signed here: log in with the wallet_address alone")
+		return notFound("this exchange takes no signatures: log in with the wallet_address alone")
 	}
 	if _, err := actors.CanonicalWallet(given); err != nil {
 		return badField("wallet_address", "%v", err)
@@ -129,17 +129,17 @@ func (s *Server) prove(r *request, proof *walletproof.Proof) error {
 	switch {
 	case proof.Nonce == "" && proof.Signature == "" && proof.Message == "":
 		return &Problem{Status: fasthttp.StatusUnauthorized, Code: "signature_required", Title: "Signature required",
-			Detail: "this exchange wants proof that the wallet is yours: POST its wallet_address to /api/auth/nonce, have the wallet sign the message in the answer, and send nonce and signature with the login"}
+			Detail: "a login needs the wallet's signature: POST the wallet_address to /api/auth/nonce, have the wallet sign the message in the answer, and send nonce and signature with the login"}
 	case proof.Nonce == "":
-		return badField("nonce", "it is missing; want the one of /api/auth/nonce")
+		return badField("nonce", "is missing; give the one of /api/auth/nonce")
 	case proof.Signature == "":
-		return badField("signature", "it is missing; want the wallet's signature of the message of /api/auth/nonce")
+		return badField("signature", "is missing; give the wallet's signature of the message of /api/auth/nonce")
 	}
 	proof.Origin = s.cfg.Logins.origin(r.ctx.Host())
 	err := s.cfg.Logins.Verifier.Verify(*proof)
 	switch {
 	case errors.Is(err, walletproof.ErrBusy):
-		return unavailable(5, "too many logins at once; yours is still good, try again")
+		return unavailable(5, "too many logins at once; your nonce is still valid, try again")
 	case errors.Is(err, walletproof.ErrRefused):
 		reason := walletproof.Reason(err)
 		s.log.Info("login refused", slog.String("request_id", string(r.id)), slog.String("wallet", proof.Wallet),

@@ -135,7 +135,7 @@ func TestASignedLoginIsTheWalletsOwnersAlone(t *testing.T) {
 	a.call("POST", "/api/users/login", loginBody("wallet_address", owner.Address, "nonce", nonce, "signature", good)).is(200)
 }
 
-func TestASignedLoginSaysWhatItWants(t *testing.T) {
+func TestALoginWithoutASignatureSaysHowToGetOne(t *testing.T) {
 	a := startAPI(t, signedLogins(t, nil))
 	owner := walletprooftest.NewWallet(t, "owner")
 	r := a.call("POST", "/api/users/login", loginBody("wallet_address", owner.Address))

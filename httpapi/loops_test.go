@@ -49,9 +49,8 @@ func answers(t *testing.T, conn net.Conn) (statuses []int, closes []bool) {
 	}
 }
 
-// TestShutdownAnswersADepositUnderWay on a connection of the loops alone, on one that
-// fasthttp has had before and takes for idle, and with a request behind it, which is
-// not looked at.
+// On a connection that only the loops had, on one that was detached before and that
+// fasthttp takes for idle, and with another request behind it, which is not read.
 func TestShutdownAnswersADepositUnderWay(t *testing.T) {
 	for name, c := range map[string]struct{ before, behind string }{
 		"the loops' own": {}, "fasthttp's": {before: "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"},
@@ -115,8 +114,7 @@ func isRefused(address string) bool {
 	return err != nil
 }
 
-// TestWhatWaitsHoldsNoLoop though the logs are stuck that it waits for.
-func TestWhatWaitsHoldsNoLoop(t *testing.T) {
+func TestARequestThatWaitsForAStuckLogHoldsUpNoEventLoop(t *testing.T) {
 	for name, request := range map[string]string{
 		"an operator's deposit":             "POST /api/users/%s/deposits HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + operatorKey + "\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"amount\":1}",
 		"a login that looks like a deposit": "POST /api/users/login#%s/deposits HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 42\r\n\r\n{\"wallet_address\":\"aitbc1wallet_operated\"}",
@@ -159,8 +157,8 @@ func TestWhatWaitsHoldsNoLoop(t *testing.T) {
 	}
 }
 
-// TestADepositThatTakesTooLongIsAnsweredAndMade later, and its connection goes on.
-func TestADepositThatTakesTooLongIsAnsweredAndMade(t *testing.T) {
+// Its connection serves further requests.
+func TestADepositThatTimesOutIsAnsweredAndStillMade(t *testing.T) {
 	var log *gatedLog
 	a := startAPI(t, func(c *apiConfig) {
 		c.log = func(inner persistence.Log) persistence.Log { log = &gatedLog{Log: inner}; return log }
@@ -193,9 +191,8 @@ func TestAPanicInAnOperatorsDepositIsAnswered(t *testing.T) {
 	}
 }
 
-// TestTheLoopsTakeOnlyWhatIsShort and leave what may take long to a goroutine.
-func TestTheLoopsTakeOnlyWhatIsShort(t *testing.T) {
-	s := onLoops{benchServer(t)}
+func TestOnlyShortRequestsAreOnTheFastPath(t *testing.T) {
+	s := fastHandler{benchServer(t)}
 	for line, want := range map[string]bool{
 		"GET /api/users/x/balance":                               true,
 		"GET /api/users/x/transactions":                          true,
@@ -213,8 +210,8 @@ func TestTheLoopsTakeOnlyWhatIsShort(t *testing.T) {
 		"POST /api/users/login":                                  false,
 		"GET /metrics":                                           false,
 	} {
-		if got := s.isOrdinary([]byte(line + " HTTP/1.1\r\n")); got != want {
-			t.Errorf("%s: taken %v, want %v", line, got, want)
+		if found, _ := s.fastRoute([]byte(line + " HTTP/1.1\r\n")); (found != nil) != want {
+			t.Errorf("%s: on the fast path %v, want %v", line, found != nil, want)
 		}
 	}
 }

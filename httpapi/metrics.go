@@ -11,7 +11,6 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
 	"github.com/aitbc/exchange/actors/bitcoin"
-	"github.com/aitbc/exchange/persistence"
 )
 
 // metricSet is what /metrics shows, in the Prometheus text format.
@@ -41,7 +40,17 @@ func newMetricSet(s *Server) *metricSet {
 		}
 	}
 
-	gauge := func(name string, value func() float64) { m.set.NewGauge(name, value) }
+	m.ofServer(s)
+	m.ofExchange(s)
+	m.ofChain(s)
+	m.ofStorage(s)
+	return m
+}
+
+func (m *metricSet) gauge(name string, value func() float64) { m.set.NewGauge(name, value) }
+
+func (m *metricSet) ofServer(s *Server) {
+	gauge := m.gauge
 	gauge("exchange_ready", func() float64 { return oneIf(s.ready.Load()) })
 	gauge("exchange_recovered_records", func() float64 { return float64(s.progress.Load().Records) })
 	gauge("exchange_recovered_events", func() float64 { return float64(s.progress.Load().Events) })
@@ -54,7 +63,11 @@ func newMetricSet(s *Server) *metricSet {
 	})
 
 	gauge("exchange_open_streams", func() float64 { return float64(s.streams.count()) })
+}
 
+// ofExchange adds the figures of accounts, transactions, notices and the audit log.
+func (m *metricSet) ofExchange(s *Server) {
+	gauge := m.gauge
 	of := func(f func(actors.Stats) float64) func() float64 {
 		return func() float64 { return f(s.exchange.Stats()) }
 	}
@@ -92,7 +105,11 @@ func newMetricSet(s *Server) *metricSet {
 		}
 		return float64(head.N)
 	})
+}
 
+// ofChain adds the figures of the Bitcoin chain; they are NaN while it is not followed.
+func (m *metricSet) ofChain(s *Server) {
+	gauge := m.gauge
 	chain := func(f func(actors.ChainStatus) float64) func() float64 {
 		return func() float64 {
 			status, ok := s.exchange.Chain()
@@ -113,7 +130,11 @@ func newMetricSet(s *Server) *metricSet {
 		}
 		return time.Since(st.Synced).Seconds()
 	}))
+}
 
+// ofStorage adds the figures of the snapshots and of the journal.
+func (m *metricSet) ofStorage(s *Server) {
+	gauge := m.gauge
 	snapshot := func(f func(actors.SnapshotStats) float64) func() float64 {
 		return func() float64 { return f(s.exchange.SnapshotStats()) }
 	}
@@ -130,17 +151,16 @@ func newMetricSet(s *Server) *metricSet {
 	gauge("exchange_snapshot_bytes", snapshot(func(st actors.SnapshotStats) float64 { return float64(st.Bytes) }))
 	gauge("exchange_snapshot_entries", snapshot(func(st actors.SnapshotStats) float64 { return float64(st.Entries) }))
 
-	journal := func(f func(persistence.Stats) float64) func() float64 {
-		return func() float64 { return f(s.cfg.Journal.Stats()) }
+	journal := func(f func(actors.JournalStats) float64) func() float64 {
+		return func() float64 { return f(s.exchange.JournalStats()) }
 	}
-	gauge("exchange_journal_records_total", journal(func(st persistence.Stats) float64 { return float64(st.Records) }))
-	gauge("exchange_journal_frames_total", journal(func(st persistence.Stats) float64 { return float64(st.Frames) }))
-	gauge("exchange_journal_bytes_total", journal(func(st persistence.Stats) float64 { return float64(st.Bytes) }))
-	gauge("exchange_journal_sync_seconds_total", journal(func(st persistence.Stats) float64 { return st.SyncTime.Seconds() }))
-	gauge("exchange_journal_queued_records", journal(func(st persistence.Stats) float64 { return float64(st.QueuedRecords) }))
-	gauge("exchange_journal_queued_bytes", journal(func(st persistence.Stats) float64 { return float64(st.QueuedBytes) }))
-	gauge("exchange_journal_epoch", journal(func(st persistence.Stats) float64 { return float64(st.Epoch) }))
-	return m
+	gauge("exchange_journal_records_total", journal(func(st actors.JournalStats) float64 { return float64(st.Records) }))
+	gauge("exchange_journal_frames_total", journal(func(st actors.JournalStats) float64 { return float64(st.Frames) }))
+	gauge("exchange_journal_bytes_total", journal(func(st actors.JournalStats) float64 { return float64(st.Bytes) }))
+	gauge("exchange_journal_sync_seconds_total", journal(func(st actors.JournalStats) float64 { return st.SyncTime.Seconds() }))
+	gauge("exchange_journal_queued_records", journal(func(st actors.JournalStats) float64 { return float64(st.QueuedRecords) }))
+	gauge("exchange_journal_queued_bytes", journal(func(st actors.JournalStats) float64 { return float64(st.QueuedBytes) }))
+	gauge("exchange_journal_epoch", journal(func(st actors.JournalStats) float64 { return float64(st.Epoch) }))
 }
 
 func oneIf(yes bool) float64 {

@@ -84,7 +84,7 @@ func parseNoticePlace(cursor string) (place actors.NoticePlace, err error) {
 	skipped, wrongUsers := strconv.ParseUint(users, 10, 31)
 	number, wrongN := strconv.ParseUint(n, 10, 32)
 	if wrongUsers != nil || wrongN != nil {
-		return place, badField("cursor", "want the next_cursor of the page before")
+		return place, badField("cursor", "must be the next_cursor of the page before")
 	}
 	return actors.NoticePlace{Users: int(min(skipped, math.MaxInt32)), N: uint32(number)}, nil
 }
@@ -103,7 +103,7 @@ func (s *Server) replayNotice(r *request) error {
 	}
 	e, ok := s.exchange.Notice(id)
 	if !ok {
-		return notFound("there is no such notice, or it is not kept any more")
+		return notFound("there is no such notice, or it is no longer kept")
 	}
 	r.body = appendNotice(r.body[:0], &e)
 	return r.json(fasthttp.StatusAccepted)
@@ -125,10 +125,10 @@ func (s *Server) replayNotices(r *request) error {
 	}
 	var from account.Time
 	if wanted, ok := timeParam("from", &from).set(since); !ok {
-		return badField("from", "want %s", wanted)
+		return badField("from", "must be %s", wanted)
 	}
 	if state != "" && state != "failed" && state != "settled" {
-		return badField("state", "want failed, for those that were given up alone, or settled, for all")
+		return badField("state", "must be failed, for the notices that were given up, or settled, for the delivered ones too")
 	}
 	place, err := parseNoticePlace(cursor)
 	if err != nil {

@@ -28,7 +28,7 @@ func (s *Server) operations(r *request) error {
 	}
 	lines := bytes.Split(bytes.TrimRight(r.ctx.PostBody(), "\r\n"), []byte{'\n'})
 	if len(lines) > maxOperations {
-		return badRequest("there are %d operations, %d are the most in one request", len(lines), maxOperations)
+		return badRequest("%d operations are too many: one request has at most %d", len(lines), maxOperations)
 	}
 	if p := r.takeMore(len(lines) - 1); p != nil {
 		return p
@@ -98,10 +98,10 @@ func (r *request) operation(line []byte) (actors.Change, error) {
 	switch kind {
 	case "deposit":
 		if to != "" {
-			return actors.Change{}, badField("to_address", "a deposit has none")
+			return actors.Change{}, badField("to_address", "must be left out of a deposit")
 		}
 		if !x.Faucet() {
-			return actors.Change{}, forbidden("deposits are made by the operator")
+			return actors.Change{}, forbidden("only an operator makes deposits")
 		}
 		return x.DepositOf(&r.session, amount, idem), nil
 	case "withdrawal":
@@ -112,11 +112,11 @@ func (r *request) operation(line []byte) (actors.Change, error) {
 		return x.WithdrawalOf(&r.session, amount, to, idem), nil
 	case "sell":
 		if to == "" {
-			return actors.Change{}, badField("to_address", "it is missing; want a Bitcoin address")
+			return actors.Change{}, badField("to_address", "is missing; give a Bitcoin address")
 		}
 		return x.SaleOf(&r.session, amount, to, idem), nil
 	}
-	return actors.Change{}, badField("type", "want deposit, withdrawal or sell")
+	return actors.Change{}, badField("type", "must be deposit, withdrawal or sell")
 }
 
 // takeMore counts what a request asks for beyond the first operation.
@@ -126,7 +126,7 @@ func (r *request) takeMore(more int) *Problem {
 		return nil
 	}
 	if most := limiter.Burst(); more >= most {
-		return badRequest("there are %d operations, an account may ask for %d at once", more+1, most)
+		return badRequest("%d operations are too many: an account may ask for at most %d at once", more+1, most)
 	}
 	r.limit, r.policy = withoutLast(r.limit), withoutLast(r.policy)
 	return r.takeCost(limiter, throttle.Key(r.session.UserID()), more)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/actors/account"
-	"github.com/aitbc/exchange/persistence"
 )
 
 const maxReason = 500 // characters
@@ -148,7 +147,7 @@ func (s *Server) openTransactions(r *request) error {
 			}
 		}
 		if err != nil {
-			return badField("cursor", "want the next_cursor of the page before: %v", err)
+			return badField("cursor", "must be the next_cursor of the page before: %v", err)
 		}
 	}
 	wanted, _ := account.ParseType(kind)
@@ -212,7 +211,7 @@ func (s *Server) completeTransaction(r *request) error {
 		return err
 	}
 	if txHash != "" && !isTxHash(txHash) {
-		return badField("tx_hash", "want the 64 hexadecimal digits of a Bitcoin transaction id")
+		return badField("tx_hash", "must be the 64 hexadecimal digits of a Bitcoin transaction id")
 	}
 	idem, err := r.idempotency()
 	if err != nil {
@@ -259,7 +258,7 @@ func (s *Server) takeSnapshot(r *request) error {
 		return err
 	}
 	switch err := s.exchange.OperatorSnapshot(r.operator); {
-	case errors.Is(err, persistence.ErrSnapshotRunning):
+	case errors.Is(err, actors.ErrSnapshotRunning):
 		return &Problem{Status: fasthttp.StatusConflict, Code: "snapshot_running", Title: "Snapshot running", Detail: "a snapshot is being taken; there is one at a time"}
 	case errors.Is(err, actors.ErrNotReady):
 		return unavailable(1, "the service is starting or stopping")

@@ -78,7 +78,7 @@ func (s *Server) exportPayout(r *request) error {
 		return err
 	}
 	if rate%account.Unit != 0 || rate > bitcoin.MaxFeeRate*account.Unit {
-		return badField("fee_rate", "want a whole number of satoshi per virtual byte from 1 to %d", bitcoin.MaxFeeRate)
+		return badField("fee_rate", "must be a whole number of satoshi per virtual byte from 1 to %d", bitcoin.MaxFeeRate)
 	}
 	view, leftOut, err := s.exchange.ExportPayout(r.ctx, int64(rate/account.Unit), r.operator)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Server) operatorPayout(r *request) error {
 func (r *request) payout() (uint32, error) {
 	n, err := strconv.ParseUint(string(r.captures.at(0)), 10, 32)
 	if err != nil || n == 0 {
-		return 0, notFound("there is no such payout: want a number")
+		return 0, notFound("there is no such payout: its id is a number")
 	}
 	return uint32(n), nil
 }

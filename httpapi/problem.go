@@ -82,7 +82,7 @@ func badField(field, format string, args ...any) *Problem {
 
 func unauthorized() *Problem {
 	return &Problem{Status: fasthttp.StatusUnauthorized, Code: "unauthenticated", Title: "Not logged in",
-		Detail: "want the token of a live session as X-Session-Token: it may have expired or been logged out"}
+		Detail: "give the token of a live session in X-Session-Token; the one given may have expired or been logged out"}
 }
 
 func forbidden(detail string) *Problem {
@@ -92,7 +92,7 @@ func forbidden(detail string) *Problem {
 // roleRequired refuses a key that is good for less.
 func roleRequired(least role) *Problem {
 	return &Problem{Status: fasthttp.StatusForbidden, Code: "role_required", Title: "Role required",
-		Detail: "this takes an operator's key with the role " + least.String() + ", or one that is good for more"}
+		Detail: "this takes an operator's key with the role " + least.String() + ", or a higher one"}
 }
 
 func notFound(detail string) *Problem {

@@ -25,13 +25,13 @@ func decodeQuery(args *fasthttp.Args, params ...param) *Problem {
 		p := findParam(params, key)
 		switch {
 		case p == nil:
-			return badField(shorten(strings.ToValidUTF8(string(key), "?")), "there is no such parameter here; there are %s", paramNames(params))
+			return badField(shorten(strings.ToValidUTF8(string(key), "?")), "is not a parameter of this request; its parameters are %s", paramNames(params))
 		case p.seen:
-			return badField(p.name, "it is given twice")
+			return badField(p.name, "is given twice")
 		}
 		p.seen = true
 		if wanted, ok := p.set(string(value)); !ok {
-			return badField(p.name, "want %s", wanted)
+			return badField(p.name, "must be %s", wanted)
 		}
 	}
 	return nil
@@ -83,7 +83,7 @@ func enumParam(name string, target *string, words ...string) param {
 func textParam(name string, target *string, low, high int) param {
 	return param{name: name, set: func(s string) (string, bool) {
 		if len(s) < low || len(s) > high || !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) {
-			return strconv.Itoa(low) + " to " + strconv.Itoa(high) + " characters", false
+			return charactersWanted(low, high), false
 		}
 		*target = s
 		return "", true

@@ -19,7 +19,7 @@ func (s *Server) reconcile(r *request) error {
 		return p
 	}
 	if from == 0 {
-		return badField("from", "it is missing; want the height of the first block")
+		return badField("from", "is missing; give the height of the first block")
 	}
 	chain, ok := s.exchange.Chain()
 	if !ok {

@@ -26,10 +26,10 @@ func (s *Server) operatorRefunds(r *request) error {
 	if cursor != "" {
 		var err error
 		if after, err = actors.ParseRefundID(cursor); err != nil {
-			return badField("cursor", "want the next_cursor of the page before: %v", err)
+			return badField("cursor", "must be the next_cursor of the page before: %v", err)
 		}
 		if _, ok := s.exchange.Refund(after); !ok {
-			return badField("cursor", "want the next_cursor of the page before: there is no such refund")
+			return badField("cursor", "must be the next_cursor of the page before: there is no such refund")
 		}
 	}
 	refunds, total, more := s.exchange.Refunds(status == "settled", after, limit)
@@ -94,7 +94,7 @@ func (s *Server) settleRefund(r *request) error {
 		return err
 	}
 	if txHash != "" && !isTxHash(txHash) {
-		return badField("tx_hash", "want the 64 hexadecimal digits of a Bitcoin transaction id")
+		return badField("tx_hash", "must be the 64 hexadecimal digits of a Bitcoin transaction id")
 	}
 	idem, err := r.idempotency()
 	if err != nil {

@@ -166,7 +166,7 @@ func TestATokenThatIsNotLiveIsRefusedAlikeWhoeverItsUser(t *testing.T) {
 	a.call("GET", "/api/users/me?session_token="+u.token+"&token="+u.token, "").is(401)
 }
 
-func TestWhatIsAnothersIsRefusedLikeWhatIsNobodys(t *testing.T) {
+func TestAnotherUsersResourceIsRefusedLikeOneThatDoesNotExist(t *testing.T) {
 	a := startAPI(t)
 	u, other := a.funded("aitbc1wallet_curious"), a.funded("aitbc1wallet_target")
 	payment := other.as("POST", "/api/exchange/create-payment", `{"aitbc_amount":1000}`).is(201).text("payment_id")
@@ -268,7 +268,7 @@ func TestAnOperatorNeedsAKeyOfTheFile(t *testing.T) {
 	a.operator("GET", "/api/operator/transactions?type=deposit", "").refused(400, "invalid_field", "type")
 }
 
-func TestFundsAndNamesThatAreNotThereAreAConflict(t *testing.T) {
+func TestInsufficientFundsAndTakenNamesAreAConflict(t *testing.T) {
 	a := startAPI(t)
 	u, other := a.funded("aitbc1wallet_conflict"), a.login("aitbc1wallet_second")
 	u.as("POST", "/api/users/"+u.id+"/withdrawals", `{"amount":10000.00000001,"to_address":"aitbc_elsewhere"}`).refused(409, "insufficient_funds", "")

@@ -124,7 +124,7 @@ func (r *request) authorize() error {
 	r.session = session
 	switch access {
 	case operatorOnly:
-		return forbidden("this is for operators")
+		return forbidden("this takes an operator's key")
 	case owner, ownerOrOperator:
 		// Whose a path is is compared, not looked up: a user who does not exist and
 		// one who is somebody else look the same.
@@ -188,11 +188,11 @@ func (r *request) idempotency() (*account.Idempotency, error) {
 // idempotencyOf is for a key that came in a field and is for one content.
 func (r *request) idempotencyOf(field string, key, content []byte) (*account.Idempotency, error) {
 	if len(key) == 0 || len(key) > maxIdempotencyKey {
-		return nil, badField(field, "want 1 to %d characters, such as a UUID", maxIdempotencyKey)
+		return nil, badField(field, "must be 1 to %d characters, such as a UUID", maxIdempotencyKey)
 	}
 	for _, c := range key {
 		if c < 0x21 || c > 0x7e {
-			return nil, badField(field, "want visible ASCII characters only, such as a UUID")
+			return nil, badField(field, "must have visible ASCII characters only, such as a UUID")
 		}
 	}
 	var idem account.Idempotency
@@ -233,7 +233,7 @@ func (s *Server) problemOf(r *request, err error) *Problem {
 		p.Code = "mail_down"
 		return p
 	case errors.Is(err, actors.ErrAuditFailed):
-		p := unavailable(1, actors.ErrAuditFailed.Error()+", and what it does not have does not happen: nothing was done")
+		p := unavailable(1, actors.ErrAuditFailed.Error()+", so nothing was done")
 		p.Code = "audit_failed"
 		return p
 	case errors.Is(err, actors.ErrPaymentsOff):

@@ -37,10 +37,22 @@ const (
 	maxCaptures = 2
 )
 
-// captures are the captured segments, in order. They are parts of the path.
-type captures struct{ segments [maxCaptures][]byte }
+// captures are the captured segments, in order, as parts of path.
+type captures struct {
+	path   []byte
+	bounds [maxCaptures]struct{ begin, end int }
+}
 
-func (c *captures) at(i int) []byte { return c.segments[i] }
+func (c *captures) at(i int) []byte { return c.path[c.bounds[i].begin:c.bounds[i].end] }
+
+// moveTo makes c parts of another copy of its path, or reports that path is another.
+func (c *captures) moveTo(path []byte) bool {
+	if !bytes.Equal(c.path, path) {
+		return false
+	}
+	c.path = path
+	return true
+}
 
 func newRouter[V any](table []entry[V]) *router[V] {
 	r := &router[V]{}
@@ -168,22 +180,21 @@ func (r *resource[V]) match(segments [][]byte, path []byte) (c captures, ok bool
 			return c, false
 		}
 	}
-	n := 0
+	c.path = path
+	n, begin := 0, len("/")
 	for i, want := range r.segments {
+		end := begin + len(segments[i])
 		if want == "" {
-			c.segments[n] = segments[i]
+			c.bounds[n].begin, c.bounds[n].end = begin, end
 			n++
 		}
+		begin = end + len("/")
 	}
 	if r.open {
-		rest := path[1:]
-		for range r.segments {
-			rest = rest[bytes.IndexByte(rest, '/')+1:]
-		}
-		if len(rest) == 0 {
+		if begin == len(path) {
 			return c, false
 		}
-		c.segments[n] = rest
+		c.bounds[n].begin, c.bounds[n].end = begin, len(path)
 	}
 	return c, true
 }

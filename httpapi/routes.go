@@ -1,5 +1,7 @@
 package httpapi
 
+import "slices"
+
 // access says who may call a route.
 type access uint8
 
@@ -17,13 +19,13 @@ const (
 	// account asks for it whatever stands here, see account.Guard.
 	guarded access = 1 << 7
 
-	// onLoop goes with any of those too: the handler never waits, but by await, so that
+	// fastPath goes with any of those too: the handler never waits, but by await, so that
 	// the event loops may call it.
-	onLoop access = 1 << 6
+	fastPath access = 1 << 6
 )
 
 // who is a without what is asked of them beside.
-func (a access) who() access { return a &^ (guarded | onLoop) }
+func (a access) who() access { return a &^ (guarded | fastPath) }
 
 // handler answers a request: it sets the response, or returns an error for
 // problemOf.
@@ -40,6 +42,11 @@ type route struct {
 
 // table is every route there is. The OpenAPI document names the same ones.
 func (s *Server) table() []entry[route] {
+	return slices.Concat(s.serviceRoutes(), s.userRoutes(), s.exchangeRoutes(), s.operatorRoutes())
+}
+
+// serviceRoutes are those of the service itself: probes, pages and documents.
+func (s *Server) serviceRoutes() []entry[route] {
 	return []entry[route]{
 		{"GET", "/healthz", route{"healthz", probe, noRole, true, s.health}},
 		{"GET", "/readyz", route{"readyz", probe, noRole, true, s.readiness}},
@@ -50,13 +57,18 @@ func (s *Server) table() []entry[route] {
 		{"GET", "/assets/{path...}", route{"asset", public, noRole, true, s.asset}},
 		{"GET", "/api/docs", route{"docs", public, noRole, true, s.docs}},
 		{"GET", "/api/openapi.json", route{"openapi", public, noRole, true, s.openAPI}},
+	}
+}
 
+// userRoutes are those of logins and of a user's own account.
+func (s *Server) userRoutes() []entry[route] {
+	return []entry[route]{
 		{"POST", "/api/auth/nonce", route{"nonce", public, noRole, false, s.nonce}},
 		{"POST", "/api/auth/access-token", route{"access_token", sessionOnly, noRole, false, s.issueAccessToken}},
 		{"GET", "/.well-known/jwks.json", route{"key_set", public, noRole, false, s.keySet}},
 		{"POST", "/api/users/login", route{"login", public, noRole, false, s.login}},
 		{"POST", "/api/users/logout", route{"logout", sessionOnly, noRole, false, s.logout}},
-		{"GET", "/api/users/me", route{"profile", sessionOnly | onLoop, noRole, false, s.profile}},
+		{"GET", "/api/users/me", route{"profile", sessionOnly | fastPath, noRole, false, s.profile}},
 		{"PATCH", "/api/users/me", route{"change_profile", sessionOnly | guarded, noRole, false, s.changeProfile}},
 		{"GET", "/api/users/me/email", route{"email", sessionOnly, noRole, false, s.email}},
 		{"POST", "/api/users/me/email/verify", route{"verify_email", sessionOnly, noRole, false, s.verifyEmail}},
@@ -82,22 +94,32 @@ func (s *Server) table() []entry[route] {
 		{"POST", "/api/users/me/addresses", route{"add_address", sessionOnly | guarded, noRole, false, s.addAddress}},
 		{"DELETE", "/api/users/me/addresses/{id}", route{"remove_address", sessionOnly | guarded, noRole, false, s.removeAddress}},
 		{"GET", "/api/users/{id}/events", route{"events", owner, noRole, false, s.events}},
-		{"GET", "/api/users/{id}/balance", route{"balance", owner | onLoop, noRole, false, s.balance}},
-		{"GET", "/api/users/{id}/transactions", route{"transactions", owner | onLoop, noRole, false, s.transactions}},
+		{"GET", "/api/users/{id}/balance", route{"balance", owner | fastPath, noRole, false, s.balance}},
+		{"GET", "/api/users/{id}/transactions", route{"transactions", owner | fastPath, noRole, false, s.transactions}},
 		{"GET", "/api/users/{id}/transactions.csv", route{"transactions_csv", owner, noRole, false, s.transactionsCSV}},
-		{"POST", "/api/users/{id}/deposits", route{"deposit", ownerOrOperator | onLoop, operates, false, s.deposit}},
+		{"POST", "/api/users/{id}/deposits", route{"deposit", ownerOrOperator | fastPath, operates, false, s.deposit}},
 		{"POST", "/api/users/{id}/operations", route{"operations", owner | guarded, noRole, false, s.operations}},
 		{"POST", "/api/users/{id}/withdrawals", route{"withdraw", owner | guarded, noRole, false, s.withdraw}},
+	}
+}
 
-		{"GET", "/api/exchange/rates", route{"rates", public | onLoop, noRole, false, s.rates}},
+// exchangeRoutes are those of the exchange's terms and market, and of buying and selling.
+func (s *Server) exchangeRoutes() []entry[route] {
+	return []entry[route]{
+		{"GET", "/api/exchange/rates", route{"rates", public | fastPath, noRole, false, s.rates}},
 		{"GET", "/api/exchange/terms", route{"terms", public, noRole, false, s.terms}},
-		{"GET", "/api/exchange/market-stats", route{"market_stats", public | onLoop, noRole, false, s.marketStats}},
+		{"GET", "/api/exchange/market-stats", route{"market_stats", public | fastPath, noRole, false, s.marketStats}},
 		{"GET", "/api/exchange/candles", route{"candles", public, noRole, false, s.candles}},
 		{"POST", "/api/exchange/create-payment", route{"create_payment", sessionOnly, noRole, false, s.createPayment}},
 		{"GET", "/api/exchange/payment-status/{id}", route{"payment_status", sessionOnly, noRole, false, s.paymentStatus}},
 		{"POST", "/api/exchange/confirm-payment/{id}", route{"confirm_payment", sessionOrOperator, operates, false, s.confirmPayment}},
 		{"POST", "/api/exchange/sell", route{"sell", sessionOnly | guarded, noRole, false, s.sell}},
+	}
+}
 
+// operatorRoutes are those that take an operator's key.
+func (s *Server) operatorRoutes() []entry[route] {
+	return []entry[route]{
 		{"GET", "/api/operator/users", route{"operator_users", operatorOnly, reads, false, s.operatorUsers}},
 		{"GET", "/api/operator/users/{id}", route{"operator_user", operatorOnly, reads, false, s.operatorUser}},
 		{"GET", "/api/operator/users/{id}/transactions", route{"operator_user_transactions", operatorOnly, reads, false, s.transactions}},

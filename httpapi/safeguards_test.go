@@ -71,7 +71,7 @@ func TestAnAddressIsUsedOnceItHasCooledOffAlsoAfterARestart(t *testing.T) {
 	}
 }
 
-func TestWhatLooksLikeABitcoinAddressAndIsNoneIsNotKept(t *testing.T) {
+func TestAMistypedBitcoinAddressIsNotAddedToTheAddressBook(t *testing.T) {
 	u := startAPI(t).login("aitbc1wallet_mistyped")
 	mistyped := btcAddress[:len(btcAddress)-1] + "1"
 	for _, address := range []string{mistyped, strings.ToUpper(mistyped), "short", "with space here"} {

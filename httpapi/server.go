@@ -20,7 +20,6 @@ import (
 	"github.com/aitbc/exchange/actors"
 	"github.com/aitbc/exchange/httpapi/eventloop"
 	"github.com/aitbc/exchange/httpapi/throttle"
-	"github.com/aitbc/exchange/persistence"
 )
 
 // Limits of a request.
@@ -32,7 +31,6 @@ const (
 // Config is what a Server needs. Fields without a default are required.
 type Config struct {
 	Exchange *actors.Exchange
-	Journal  *persistence.Journal // for metrics
 	Demo     bool
 	Keys     []OperatorKey // none: operators are refused
 	Logins   Logins
@@ -62,7 +60,7 @@ type Server struct {
 	metrics  *metricSet
 	timer    *phaseTimer
 	requests sync.Pool                          // of *request
-	contexts sync.Pool                          // of *fasthttp.RequestCtx, for the loops
+	contexts sync.Pool                          // of *fasthttp.RequestCtx, for the fast path
 	loops    atomic.Pointer[eventloop.Listener] // nil where there are none
 	stopping atomic.Bool
 	streams  streams
@@ -138,7 +136,7 @@ func (s *Server) Serve(l net.Listener) error {
 	go s.timer.run()
 	defer s.timer.close()
 	if tcp, ok := l.(*net.TCPListener); ok && s.cfg.TLS == nil {
-		loops, err := eventloop.Listen(eventloop.Config{Listener: tcp, Handler: onLoops{s},
+		loops, err := eventloop.Listen(eventloop.Config{Listener: tcp, Handler: fastHandler{s},
 			MaxConnections: s.cfg.MaxConnections, Refusal: s.tooManyConnections(), Logger: s.log})
 		if err != nil {
 			return err
@@ -186,33 +184,42 @@ func (s *Server) begin(ctx *fasthttp.RequestCtx, start time.Time) *request {
 	return r
 }
 
-// handle answers r, or reports that its answer is pending. A panic in a handler is
-// answered 500 and logged: no state is touched on this goroutine, so nothing is half
-// done.
+// handle answers r, or reports that its answer is pending. The fast path has found the
+// route of what it handles. A panic in a handler is answered 500 and logged: no state is
+// touched on this goroutine, so nothing is half done.
 func (s *Server) handle(r *request) (pending bool) {
 	defer s.recovered(r)
+	if r.route == nil && !s.findRoute(r) {
+		return false
+	}
+	err := s.answer(r)
+	if err == errPending {
+		return true
+	}
+	if err != nil {
+		r.refuse(s.problemOf(r, err))
+	}
+	return false
+}
+
+// findRoute sets r's route and captures, or answers that there is none.
+func (s *Server) findRoute(r *request) bool {
 	ctx := r.ctx
-	if r.conn == nil && ambiguous(&ctx.Request.Header) { // the loops take none that is
+	if ambiguous(&ctx.Request.Header) {
 		ctx.SetConnectionClose()
 		r.refuse(malformedRequest())
 		return false
 	}
 	matched, captures, missed := s.routes.lookup(ctx.Method(), ctx.URI().PathOriginal())
 	switch {
-	case missed != nil && string(ctx.Method()) == fasthttp.MethodOptions && missed.Status == fasthttp.StatusMethodNotAllowed:
+	case missed == nil:
+		r.route, r.captures = matched, captures
+		return true
+	case string(ctx.Method()) == fasthttp.MethodOptions && missed.Status == fasthttp.StatusMethodNotAllowed:
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, missed.Allow)
 		ctx.SetStatusCode(fasthttp.StatusNoContent)
-	case missed != nil:
-		r.refuse(missed)
 	default:
-		r.route, r.captures = matched, captures
-		err := s.answer(r)
-		if err == errPending {
-			return true
-		}
-		if err != nil {
-			r.refuse(s.problemOf(r, err))
-		}
+		r.refuse(missed)
 	}
 	return false
 }
@@ -324,8 +331,8 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	s.finish(r, 0)
 }
 
-// quiet passes on what fasthttp logs by itself, which is about connections, at
-// debug level. Its words about a malformed request quote it, with whatever secret
+// quiet logs fasthttp's own messages, which are about connections, at
+// debug level. Those about a malformed request quote it, with whatever secret
 // is in it, so they are left out: the request's own line says what was wrong.
 type quiet struct{ log *slog.Logger }
 

@@ -72,7 +72,7 @@ A thief has a session's token [V7]:
 
 A user reaches for what is another's [V8]:
   - Whose something is is compared with the session's user, and what is another's is
-    refused like what is nobody's. TestWhatIsAnothersIsRefusedLikeWhatIsNobodys,
+    refused like what is nobody's. TestAnotherUsersResourceIsRefusedLikeOneThatDoesNotExist,
     TestEveryRouteAnswersEverybodyAsTheTableSays, TestAStreamIsItsOwnersOnly.
   - A suspended user may read, and changes nothing.
     TestASuspendedUserReadsAndChangesNothing.
@@ -91,7 +91,7 @@ An operator does more than they are there for, or loses a key [V8]:
     changes an entry, takes one out or cuts off the end is found out by verify, the last
     by a head that was noted elsewhere. So are changes of an account's factors, address
     book, e-mail address and sessions. TestTamperingWithTheAuditLogIsFound,
-    TestWhatCannotBeAuditedIsA503AndNotDone, TestWithoutAnEntryNothingIsDone,
+    TestAnActionThatCannotBeAuditedIsA503AndNotDone, TestWithoutAnEntryNothingIsDone,
     TestEveryEventAndCommandOfOperatorsIsAnAct, TestKilledAmongActsEachHasItsEntry.
   - Keys are in a file or a variable, never in an argument, and kept as hashes.
   - The service holds no key of the bitcoins: a payout is a transaction for the
@@ -125,7 +125,7 @@ A client sends what two programs read in two ways, or what breaks one [V1, V4]:
     TestARequestHasOneReadingOrNone.
   - What the event loops answer is what fasthttp's server would have answered, and a
     client that never stops sending holds none of them.
-    TestTheLoopsAnswerAsFasthttpDoes, TestWhatWaitsHoldsNoLoop.
+    TestTheLoopsAnswerAsFasthttpDoes, TestARequestThatWaitsForAStuckLogHoldsUpNoEventLoop.
   - Bodies, headers, paths and JSON have limits and one form.
     TestABodyOver64KiBIsTooLarge, TestAHeaderOver8KiBIsTooLarge,
     TestAPathIsTakenAsItCame, TestNestedOrBrokenTextIsRefusedUnread,

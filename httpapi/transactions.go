@@ -158,7 +158,7 @@ func (r *request) replayed(receipt actors.Receipt) {
 
 func (s *Server) deposit(r *request) error {
 	if r.operator == "" && !s.exchange.Faucet() {
-		return forbidden("deposits are made by the operator")
+		return forbidden("only an operator makes deposits")
 	}
 	if err := r.decode(money("amount", &r.amount)); err != nil {
 		return err

@@ -205,7 +205,7 @@ func conversations(u *client) map[string]string {
 	}
 	for _, target := range []string{
 		"http://x/api/exchange/rates", "http://y/api/exchange/rates", "https://x/api/users/me", "//x/api/exchange/rates", "/api//exchange/rates", "/api/./exchange/rates", "/api/exchange/../exchange/rates", "/API/exchange/rates", "/api/exchange/rat%65s", "api/exchange/rates", "*", "/",
-		"/api/users//balance", "/api/users/x/balance", "/api/users/%zz/balance", "/api/users/" + strings.ToUpper(u.id) + "/balance", "/api/users/00000000-0000-0000-0000-000000000000/balance", "/api/users/me#/balance", "/api/users/me?/balance", "/api/users/http:/balance", "/api/users/a@b:c/balance", "/api/users/\"<>/balance",
+		"/api/users//balance", "/api/users/x/balance", "/api/users/%zz/balance", "/api/users/" + strings.ToUpper(u.id) + "/balance", "/api/users/00000000-0000-0000-0000-000000000000/balance", "/api/users/me#/balance", "/api/users/me?/balance", "/api/users/http:/balance", "/api/users/a@b:c/balance", "/api/users/\"<>/balance", "/api/users/\x7f/balance", "/api/users/\x01/balance", "/api/users/\xff/balance", "/api/users/x:/balance",
 	} {
 		all["target "+target] = of(target)
 	}

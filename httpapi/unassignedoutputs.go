@@ -77,7 +77,7 @@ func (s *Server) settleUnassignedOutput(r *request) error {
 		return err
 	}
 	if txHash != "" && !isTxHash(txHash) {
-		return badField("tx_hash", "want the 64 hexadecimal digits of a Bitcoin transaction id")
+		return badField("tx_hash", "must be the 64 hexadecimal digits of a Bitcoin transaction id")
 	}
 	settled, err := s.exchange.SettleUnassignedOutput(out, strings.ToLower(txHash), r.operator, reason)
 	if err != nil {

@@ -40,13 +40,13 @@ func (s *Server) changeProfile(r *request) error {
 		return err
 	}
 	if email == "" && username == "" {
-		return badField("email", "give an email, a username or both")
+		return badField("email", "is missing; give an email, a username or both")
 	}
 	if email != "" && !isEmail(email) {
-		return badField("email", "want an address such as name@example.com")
+		return badField("email", "must be an address such as name@example.com")
 	}
 	if username != "" && !isUsername(username) {
-		return badField("username", "want letters, digits, '-', '_' and '.' only")
+		return badField("username", "must have letters, digits, '-', '_' and '.' only")
 	}
 	state, err := s.exchange.ChangeProfile(&r.session, email, username)
 	if err != nil {

@@ -101,9 +101,9 @@ func (c *AddAddress) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		case found && known.Label == c.Label:
 			return nil, 0, nil
 		case found:
-			return nil, 0, refuse(CodeNoChange, "this address is in the book already, as %q; remove it first to add it under another label", known.Label)
+			return nil, 0, refuse(CodeNoChange, "this address is already in your address book, as %q; remove it first to add it under another label", known.Label)
 		case len(book.Addresses) >= MaxAddresses:
-			return nil, 0, refuse(CodeAddressBookFull, "the book has %d addresses, the most there can be; remove one that is not used", len(book.Addresses))
+			return nil, 0, refuse(CodeAddressBookFull, "your address book is full: it has %d addresses; remove one first", len(book.Addresses))
 		}
 		n = book.Last + 1
 	}
@@ -115,7 +115,7 @@ func (c *RemoveAddress) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, err
 	}
 	if a.AddressBook.place(c.N) < 0 {
-		return nil, 0, refuse(CodeNotFound, "there is no such address in the book")
+		return nil, 0, refuse(CodeNotFound, "there is no such address in your address book")
 	}
 	return []Event{&AddressRemoved{N: c.N}}, 0, nil
 }

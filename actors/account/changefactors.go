@@ -127,7 +127,7 @@ func (c *Rotation) changed(a *Account, events ...Event) []Event {
 }
 
 func factorRefused() *Error {
-	return refuse(CodeFactorRefused, "this second factor does not hold, or has been used before")
+	return refuse(CodeFactorRefused, "wrong code or passkey, or one that has been used before")
 }
 
 func (c *StepUpByTOTP) decide(a *Account, at Time) ([]Event, uint32, *Error) {
@@ -188,7 +188,7 @@ func (c *AddPasskey) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	case a.Factors.passkey(c.ID) >= 0:
 		return nil, 0, factorRefused()
 	case len(a.Factors.Passkeys) == MaxPasskeys:
-		return nil, 0, refuse(CodeTooManyPasskeys, "%d passkeys are the most there can be; remove one first", MaxPasskeys)
+		return nil, 0, refuse(CodeTooManyPasskeys, "an account has at most %d passkeys; remove one first", MaxPasskeys)
 	}
 	return c.elevate(at, c.changed(a, events...)...)
 }
@@ -198,7 +198,7 @@ func (c *RemoveTOTP) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, err
 	}
 	if a.Factors == nil || a.Factors.TOTP == nil {
-		return nil, 0, refuse(CodeNotFound, "there is no authenticator app")
+		return nil, 0, refuse(CodeNotFound, "this account has no authenticator app")
 	}
 	return c.remove(a, at, len(a.Factors.Passkeys), &TOTPRemoved{})
 }

@@ -100,7 +100,7 @@ func (c *SendEmailCode) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 func (a *Account) mayHaveCode(at Time) *Error {
 	codes := a.Contact.recentCodes(at)
 	if early := len(codes) > 0 && a.Contact.CodeFor != "" && at < codes[len(codes)-1].Add(EmailCodePause); early || len(codes) >= MaxEmailCodes {
-		return refuse(CodeTooManyEmails, "%d codes in %s are the limit, and one in %s while it is not used; use the last one, or try again later", MaxEmailCodes, EmailCodePeriod, EmailCodePause)
+		return refuse(CodeTooManyEmails, "at most %d codes are sent in %s, and one in %s until it is used; use the newest one, or try again later", MaxEmailCodes, EmailCodePeriod, EmailCodePause)
 	}
 	return nil
 }
@@ -137,9 +137,9 @@ func (c *ConfirmEmail) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 func (a *Account) checkCode(code Hash, at Time) (right bool, err *Error) {
 	switch c := a.Contact; {
 	case c == nil || c.CodeFor == "" || c.CodeFor != a.Email || at >= c.CodeExpires:
-		return false, refuse(CodeWrongCode, "no code is open for this address; ask for a new one")
+		return false, refuse(CodeWrongCode, "there is no code for this address, or it has expired; ask for a new one")
 	case c.WrongCodes >= MaxWrongCodes:
-		return false, refuse(CodeWrongCode, "%d tries were wrong; ask for a new code", MaxWrongCodes)
+		return false, refuse(CodeWrongCode, "%d wrong codes were entered; ask for a new code", MaxWrongCodes)
 	default:
 		return subtle.ConstantTimeCompare(c.Code[:], code[:]) == 1, nil
 	}

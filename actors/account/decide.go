@@ -28,7 +28,7 @@ func (a *Account) Decide(c Command, idem *Idempotency, now Time) (Decision, erro
 			return Decision{N: use.n, Replayed: true}, nil
 		}
 		if !a.roomForKey(at) {
-			return Decision{}, refuse(CodeTooManyKeys, "%d idempotency keys in %s are the limit", MaxKeys, KeyLifetime)
+			return Decision{}, refuse(CodeTooManyKeys, "an account uses at most %d idempotency keys in %s; try again later", MaxKeys, KeyLifetime)
 		}
 	}
 	events, n, refused := c.decide(a, at)
@@ -64,7 +64,7 @@ func (s *State) MayChange() *Error {
 // next is the number of the transaction that a command adds.
 func (a *Account) next() (uint32, *Error) {
 	if a.History.used() == MaxHistory {
-		return 0, refuse(CodeHistoryFull, "this account has %d transactions, the most there can be", uint32(MaxHistory))
+		return 0, refuse(CodeHistoryFull, "this account has reached the limit of %d transactions", uint32(MaxHistory))
 	}
 	return a.History.used() + 1, nil
 }
@@ -200,7 +200,7 @@ func (c *CreatePayment) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 		return nil, 0, err
 	}
 	if open := a.Counts.Of(TypeBuy, Pending); open >= MaxOpenPayments {
-		return nil, 0, refuse(CodeTooManyPayments, "%d payments are open, the most there can be; pay one or let it expire", open)
+		return nil, 0, refuse(CodeTooManyPayments, "you have %d open payments, the maximum; pay one or let it expire", open)
 	}
 	n, err := a.incoming(c.Amount)
 	var created Event = &PaymentCreated{
@@ -305,7 +305,7 @@ func (a *Account) incoming(amount Money) (uint32, *Error) {
 // canGrow checks that amount can be added to the balance.
 func (a *Account) canGrow(amount Money) *Error {
 	if _, ok := a.Balance.Add(amount); !ok {
-		err := refuse(CodeBalanceLimit, "a balance of %s cannot grow by %s: %s is the most there can be", a.Balance, amount, MaxMoney)
+		err := refuse(CodeBalanceLimit, "the amount may be at most %s: the balance is %s, and its limit %s", MaxMoney-a.Balance, a.Balance, MaxMoney)
 		err.Field = "amount"
 		return err
 	}
@@ -320,7 +320,7 @@ func (a *Account) outgoing(amount, fee, available Money) (uint32, *Error) {
 	}
 	total, ok := amount.Add(fee)
 	if !ok || total > available {
-		return 0, refuse(CodeInsufficientFunds, "%s and a fee of %s are more than the %s available", amount, fee, available)
+		return 0, refuse(CodeInsufficientFunds, "the amount of %s and the fee of %s exceed the available %s", amount, fee, available)
 	}
 	return a.next()
 }

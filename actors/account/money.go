@@ -24,9 +24,9 @@ const (
 
 // What is wrong with the text of an amount.
 var (
-	ErrMoneySyntax = errors.New("not a decimal number such as 12.5")
-	ErrMoneyPlaces = errors.New("more than 8 decimal places")
-	ErrMoneyRange  = errors.New("out of range: at most 92233720368.54775807")
+	ErrMoneySyntax = errors.New("must be a decimal number such as 12.5")
+	ErrMoneyPlaces = errors.New("must have at most 8 decimal places")
+	ErrMoneyRange  = errors.New("must be at most 92233720368.54775807")
 )
 
 // ParseMoney reads an exact decimal in the grammar of a JSON number (RFC 8259,

@@ -250,11 +250,11 @@ func (c *SettleNotice) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 func (c *ReplayNotice) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 	switch n := a.Outbox.Notice(c.N); {
 	case n == nil:
-		return nil, 0, refuse(CodeNotFound, "there is no such notice, or it is not kept any more")
+		return nil, 0, refuse(CodeNotFound, "there is no such notice, or it is no longer kept")
 	case n.State == NoticeOpen:
 		return nil, 0, refuse(CodeNoChange, "this notice is open already")
 	case a.Outbox.count(NoticeOpen) >= MaxUndelivered:
-		return nil, 0, refuse(CodeTooManyNotices, "%d notices of this user are open, the most there can be", MaxUndelivered)
+		return nil, 0, refuse(CodeTooManyNotices, "this user has %d open notices, the maximum", MaxUndelivered)
 	}
 	return []Event{&NoticeReplayed{N: c.N, By: c.By}}, 0, nil
 }

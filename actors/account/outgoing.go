@@ -151,7 +151,7 @@ func (c *SettleRefund) decide(a *Account, _ Time) ([]Event, uint32, *Error) {
 		return nil, 0, refuse(CodeNoChange, "this refund is settled already")
 	}
 	if a.Outgoing != nil && len(a.Outgoing.Refunds) >= MaxRefunds {
-		return nil, 0, refuse(CodeHistoryFull, "%d refunds of this account are settled, the most there can be", MaxRefunds)
+		return nil, 0, refuse(CodeHistoryFull, "this account has reached the limit of %d settled refunds", MaxRefunds)
 	}
 	return []Event{&RefundSettled{N: c.N, Out: c.Out, BTC: due, TxHash: c.TxHash, By: c.By, Reason: c.Reason}}, c.N, nil
 }

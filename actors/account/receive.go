@@ -82,7 +82,7 @@ func roomForOutput(outputs []Output, out Outpoint) *Error {
 	if len(outputs) < MaxOutputs || outputOf(outputs, out) >= 0 || expendable(outputs) >= 0 {
 		return nil
 	}
-	return refuse(CodeTooManyOutputs, "this payment has %d outputs, the most there can be", len(outputs))
+	return refuse(CodeTooManyOutputs, "this payment has %d outputs, the maximum", len(outputs))
 }
 
 // expendable returns the first output that nothing depends on any more, or -1.

@@ -80,9 +80,9 @@ func (c *StartRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	case a.Factors == nil:
 		return nil, 0, refuse(CodeNoChange, "this account has no second factor that could be lost")
 	case a.VerifiedEmail() == "":
-		return nil, 0, refuse(CodeNoEmail, "a recovery takes a verified e-mail address, and this account has none; ask the operator")
+		return nil, 0, refuse(CodeNoEmail, "this takes a verified e-mail address, and this account has none; ask the operator")
 	case a.recovery() != nil:
-		return nil, 0, refuse(CodeNoChange, "a recovery is under way already")
+		return nil, 0, refuse(CodeNoChange, "a reset of the second factors is already under way")
 	}
 	if err := a.mayHaveCode(at); err != nil {
 		return nil, 0, err
@@ -101,7 +101,7 @@ func (c *ConfirmRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error) 
 	case !right:
 		return []Event{&EmailCodeMissed{}}, 0, nil
 	case a.Factors == nil, a.VerifiedEmail() == "", a.recovery() != nil:
-		return nil, 0, refuse(CodeNoChange, "there is nothing to recover any more")
+		return nil, 0, refuse(CodeNoChange, "this account has no second factor to reset, or a reset is already under way")
 	}
 	return []Event{&RecoveryRequested{Until: at.Add(c.Delay), Cancel: c.Cancel}}, 0, nil
 }
@@ -110,11 +110,11 @@ func (c *CancelRecovery) decide(a *Account, at Time) ([]Event, uint32, *Error) {
 	r := a.recovery()
 	switch {
 	case r == nil:
-		return nil, 0, refuse(CodeNotFound, "no recovery is under way")
+		return nil, 0, refuse(CodeNotFound, "no reset of the second factors is under way")
 	case c.By != "":
 	case c.Code != "":
 		if subtle.ConstantTimeCompare([]byte(r.Cancel), []byte(c.Code)) != 1 {
-			return nil, 0, refuse(CodeWrongCode, "this is not the code of the recovery that is under way")
+			return nil, 0, refuse(CodeWrongCode, "wrong code: use the one of the newest e-mail about the reset of the second factors")
 		}
 	default:
 		if err := a.Admits(Guard{Session: c.Session, Asks: AskEnrolled}, at); err != nil {
@@ -157,7 +157,7 @@ func (e *RecoveryRequested) apply(a *Account, at Time) error {
 
 func (e *RecoveryReminded) apply(a *Account, at Time) error {
 	if a.recovery() == nil {
-		return fmt.Errorf("no recovery is under way")
+		return fmt.Errorf("no reset of the second factors is under way")
 	}
 	c := a.contact()
 	r := *c.Recovery
@@ -169,7 +169,7 @@ func (e *RecoveryReminded) apply(a *Account, at Time) error {
 
 func (e *RecoveryCancelled) apply(a *Account, _ Time) error {
 	if a.recovery() == nil {
-		return fmt.Errorf("no recovery is under way")
+		return fmt.Errorf("no reset of the second factors is under way")
 	}
 	a.endRecovery()
 	return nil

@@ -74,7 +74,7 @@ func TestAPersonConnectsBuysSellsAndWithdrawsInTheBrowser(t *testing.T) {
 	p.fill("#sell-aitbc", "100")
 	p.fill("#sell-address", "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN3") // its checksum is wrong
 	p.click("#sell [type=submit]")
-	p.waitText("#sell-address-error", "ot a valid Bitcoin address")
+	p.waitText("#sell-address-error", "ust be a valid Bitcoin address")
 	if focused := eval[string](p, "document.activeElement.id"); focused != "sell-address" {
 		t.Errorf("the focus is on %q, want it at the field at fault", focused)
 	}

@@ -18,7 +18,6 @@ var mayImport = map[string][]string{
 	"httpapi": {
 		"actors", "actors/account", "actors/bitcoin", "actors/secondfactor",
 		"httpapi/accesstoken", "httpapi/eventloop", "httpapi/throttle", "httpapi/walletproof",
-		"persistence", // for its figures and one error
 	},
 	"httpapi/accesstoken":                 {"actors/keyfile"},
 	"httpapi/walletproof/walletprooftest": {"httpapi/walletproof"},

@@ -236,7 +236,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 		Logger: log, Random: rand.Reader,
 	})
 	defer snapshotOnSignal(exchange, log)() // from now on: by itself the signal would end the process
-	server, err := s.server(ctx, listener, exchange, journal, demo, keys, log)
+	server, err := s.server(ctx, listener, exchange, demo, keys, log)
 	if err != nil {
 		return errors.Join(err, listener.Close(), journal.Close())
 	}
@@ -296,7 +296,7 @@ func (s *settings) run(ctx context.Context, demo bool, keys []httpapi.OperatorKe
 }
 
 // server makes the HTTP front, for what is served on listener until ctx is done.
-func (s *settings) server(ctx context.Context, listener net.Listener, exchange *actors.Exchange, journal *persistence.Journal, demo bool, keys []httpapi.OperatorKey, log *slog.Logger) (*httpapi.Server, error) {
+func (s *settings) server(ctx context.Context, listener net.Listener, exchange *actors.Exchange, demo bool, keys []httpapi.OperatorKey, log *slog.Logger) (*httpapi.Server, error) {
 	logins, err := s.access.logins(listenedOn(s.listen, listener))
 	if err != nil {
 		return nil, err
@@ -314,7 +314,7 @@ func (s *settings) server(ctx context.Context, listener net.Listener, exchange *
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Exchange: exchange, Journal: journal, Demo: demo, Keys: keys, Logins: logins, Limits: limits, TLS: secure, AccessTokens: tokens, Version: versionString(), Logger: log,
+		Exchange: exchange, Demo: demo, Keys: keys, Logins: logins, Limits: limits, TLS: secure, AccessTokens: tokens, Version: versionString(), Logger: log,
 		MaxConnections: s.maxConnections, ReadTimeout: s.requestTimeout, WriteTimeout: s.requestTimeout,
 	})
 }

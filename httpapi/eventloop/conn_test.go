@@ -46,18 +46,18 @@ func TestEachVerdictIsAnswered(t *testing.T) {
 	c.ask("soon b 5")
 	c.ask("later c 5")
 	if n := s.echo.served.Load(); n != 0 {
-		t.Fatalf("%d messages came to a goroutine, and none was passed on", n)
+		t.Fatalf("%d messages came to a goroutine, and none was detached", n)
 	}
 	c.ask("pass d 5")
 	c.ask("now e 5") // which the loops answer again, though there is a goroutine
 	c.ask("later f 5")
 	if n := s.echo.served.Load(); n != 1 {
-		t.Errorf("%d messages came to the goroutine, and one was passed on", n)
+		t.Errorf("%d messages came to the goroutine, and one was detached", n)
 	}
 	c.ask("now g 5", "pass h 5", "soon i 20000", "pass j 5", "later k 5", "now l 0")
 }
 
-func TestAMessageInPiecesIsPutTogether(t *testing.T) {
+func TestAMessageThatArrivesInPiecesIsServed(t *testing.T) {
 	_, c, _ := one(t)
 	for range 3 {
 		for _, b := range []byte("now a 5\n") {
@@ -93,7 +93,7 @@ func TestTheResponseComesThoughTheClientHasClosedItsSide(t *testing.T) {
 	c.ends("")
 }
 
-func TestAClientThatOnlyClosesIsLetGo(t *testing.T) {
+func TestAConnectionIsClosedWhenItsClientClosesIt(t *testing.T) {
 	for _, first := range []string{"", "now a 5", "pass a 5", "later a 5"} {
 		s, c, _ := one(t)
 		if first != "" {
@@ -123,7 +123,7 @@ func TestAResetWhileAMessageIsPendingEndsTheConnection(t *testing.T) {
 	}
 }
 
-func TestAClientThatReadsLateGetsAll(t *testing.T) {
+func TestAClientThatReadsLateGetsTheWholeResponse(t *testing.T) {
 	for _, verdict := range []string{"now", "later", "pass"} {
 		_, c, server := one(t)
 		m := message(verdict, 1, huge)
@@ -136,7 +136,7 @@ func TestAClientThatReadsLateGetsAll(t *testing.T) {
 	}
 }
 
-func TestAResponseThatIsNotReadIsGivenUpWhenInterrupted(t *testing.T) {
+func TestAWriteDeadlineEndsAConnectionWhoseClientDoesNotRead(t *testing.T) {
 	for _, first := range []string{"now 1 5", "pass 1 5"} {
 		for _, verdict := range []string{"now", "later"} {
 			s, c, server := one(t)
@@ -154,7 +154,7 @@ func TestAResponseThatIsNotReadIsGivenUpWhenInterrupted(t *testing.T) {
 	}
 }
 
-func TestASilentConnectionThatIsInterruptedIsTold(t *testing.T) {
+func TestAReadDeadlineOfASilentConnectionIsAnswered(t *testing.T) {
 	s, c, server := one(t)
 	if err := server.SetReadDeadline(past); err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestASilentConnectionThatIsInterruptedIsTold(t *testing.T) {
 	until(t, "it is closed", func() bool { return s.Open() == 0 })
 }
 
-func TestAnIdleConnectionThatIsInterruptedIsClosed(t *testing.T) {
+func TestAReadDeadlineClosesAnIdleConnection(t *testing.T) {
 	for first, rest := range map[string]string{"now a 5": "", "later a 5": "", "pass a 5": "late\n"} {
 		s, c, server := one(t)
 		c.ask(first)
@@ -176,7 +176,7 @@ func TestAnIdleConnectionThatIsInterruptedIsClosed(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedReadWithinAMessageFails(t *testing.T) {
+func TestAReadDeadlineWithinAMessageFailsTheRead(t *testing.T) {
 	_, c, server := one(t)
 	if _, err := c.Write([]byte("now a")); err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestAnInterruptedReadWithinAMessageFails(t *testing.T) {
 	c.ends("late\n")
 }
 
-func TestAPendingMessageIsAnsweredThoughItsConnectionIsInterrupted(t *testing.T) {
+func TestAPendingMessageIsAnsweredAfterAReadDeadline(t *testing.T) {
 	s, c, server := one(t)
 	c.send("held a 5")
 	held := <-s.echo.held
@@ -200,7 +200,7 @@ func TestAPendingMessageIsAnsweredThoughItsConnectionIsInterrupted(t *testing.T)
 	c.ends("")
 }
 
-func TestOnlyADeadlineThatIsOverCanBeSet(t *testing.T) {
+func TestADeadlineInTheFutureIsRefused(t *testing.T) {
 	_, c, server := one(t)
 	if err := server.SetDeadline(time.Now().Add(time.Hour)); err == nil {
 		t.Error("a deadline to come was set")
@@ -211,9 +211,9 @@ func TestOnlyADeadlineThatIsOverCanBeSet(t *testing.T) {
 	c.ask("now a 5", "pass b 5")
 }
 
-// TestAForeignCloseEndsTheConnection closes it while its goroutine waits in Read,
-// between messages and within one, and while nobody does anything.
-func TestAForeignCloseEndsTheConnection(t *testing.T) {
+// It is closed while its goroutine waits in Read, at a message boundary and within a
+// message, and while nobody owns it.
+func TestACloseByAnotherGoroutineEndsTheConnection(t *testing.T) {
 	for _, begun := range []struct{ message, part string }{{}, {"now a 5", ""}, {"pass a 5", ""}, {"", "now b"}, {"now a 5", "now b"}, {"pass a 5", "now b"}} {
 		s, c, server := one(t)
 		if begun.message != "" {
@@ -238,9 +238,8 @@ func TestAForeignCloseEndsTheConnection(t *testing.T) {
 	}
 }
 
-// TestAForeignCloseWaitsForTheResponse is what fasthttp's Shutdown does to a connection
-// whose goroutine waits while the loops answer.
-func TestAForeignCloseWaitsForTheResponse(t *testing.T) {
+// fasthttp's Shutdown does this to a connection whose goroutine waits while the loops answer.
+func TestACloseByAnotherGoroutineWaitsForThePendingResponse(t *testing.T) {
 	for _, first := range []string{"now a 5", "pass a 5"} {
 		s, c, server := one(t)
 		c.ask(first)
@@ -269,7 +268,7 @@ func TestAForeignCloseWaitsForTheResponse(t *testing.T) {
 
 // A connection may be closed at the moment at which it was idle, and a message has come:
 // what was taken is answered, and what was not is the client's to send again.
-func TestAForeignCloseWaitsForTheMessageThatIsBeingTaken(t *testing.T) {
+func TestACloseDuringHandlerMessageWaitsForTheResponse(t *testing.T) {
 	for _, first := range []string{"now a 5", "pass a 5"} {
 		for _, second := range []string{"shut b 5", "shutsoon b 5", "shutpass b 5"} {
 			s, c, _ := one(t)
@@ -284,7 +283,7 @@ func TestAForeignCloseWaitsForTheMessageThatIsBeingTaken(t *testing.T) {
 	}
 }
 
-func TestTheLastResponseIsTheLast(t *testing.T) {
+func TestNoMessageIsServedAfterTheLastResponse(t *testing.T) {
 	for _, first := range []string{"now a 5", "pass a 5"} {
 		s, c, _ := one(t)
 		c.ask(first)
@@ -296,9 +295,9 @@ func TestTheLastResponseIsTheLast(t *testing.T) {
 	}
 }
 
-func TestADetachedConnectionIsNoLongerTheListeners(t *testing.T) {
+func TestAHijackedConnectionIsNoLongerTheListeners(t *testing.T) {
 	s, c, server := one(t)
-	c.ask("now a 5", "detach b 5")
+	c.ask("now a 5", "hijack b 5")
 	until(t, "it is not counted", func() bool { return s.Open() == 0 })
 	for _, lp := range s.loops {
 		info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", lp.fd))
@@ -308,7 +307,7 @@ func TestADetachedConnectionIsNoLongerTheListeners(t *testing.T) {
 	}
 	c.ask("now c 5", "pass d 5")
 	if n := s.echo.served.Load(); n != 3 {
-		t.Errorf("%d messages came to the goroutine that detached the connection, want 3", n)
+		t.Errorf("%d messages came to the goroutine that hijacked the connection, want 3", n)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -317,15 +316,14 @@ func TestADetachedConnectionIsNoLongerTheListeners(t *testing.T) {
 		t.Fatalf("it was waited for: %v", err)
 	}
 	c.ask("now e 5")
-	if _, err := server.Detach(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("it was detached twice: %v", err)
+	if _, err := server.Hijack(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it was hijacked twice: %v", err)
 	}
 	c.Close()
 }
 
-// TestAClientThatNeverStopsHoldsNoLoop has a client on each loop send as much as is read
-// at once whenever so much is read.
-func TestAClientThatNeverStopsHoldsNoLoop(t *testing.T) {
+// A client on each loop sends a full buffer whenever one is read.
+func TestAClientThatNeverStopsSendingDoesNotStarveOthers(t *testing.T) {
 	const line = 16 // bytes, so that a read ends with one
 	batch := []byte("flood again. 10\n" + strings.Repeat("none whatever 1\n", len(workspace{}.in)/line-1))
 	var flooding sync.Map // by the address of a client
@@ -348,7 +346,7 @@ func TestAClientThatNeverStopsHoldsNoLoop(t *testing.T) {
 	s.dial(t).ask("now a 5")
 }
 
-func TestAClosedConnectionSaysSo(t *testing.T) {
+func TestAClosedConnectionReturnsErrClosed(t *testing.T) {
 	s, c, server := one(t)
 	c.ask("now a 5")
 	if server.LocalAddr().String() != s.Addr().String() || server.RemoteAddr().String() != c.LocalAddr().String() {

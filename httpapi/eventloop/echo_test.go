@@ -32,8 +32,8 @@ import (
 //	held    pending, answered by the test
 //	shut    answered by the loop, and the connection is closed by others before
 //	shutsoon, shutpass  too, but as for soon and pass
-//	pass    passed on
-//	detach  passed on, and answered on what Detach returns
+//	pass    detached
+//	hijack  detached, and answered on what Hijack returns
 type echo struct {
 	t      *testing.T
 	held   chan *Conn
@@ -41,18 +41,18 @@ type echo struct {
 	buffer int          // of a socket, for what it sends; 0: as it comes
 	flood  func(*peer)  // sends another message of its client
 	sent   atomic.Int64 // responses that were
-	served atomic.Int64 // messages by the goroutines of connections
+	served atomic.Int64 // messages, by the goroutines of connections
 	group  sync.WaitGroup
 }
 
 // peer is what Accept returns, and a Conn's Data. Its owner is the Conn's.
 type peer struct {
 	*Conn
-	echo    *echo
-	known   bool        // a message has come
-	between bool        // the next read begins one
-	pending []byte      // the line that waits for its answer
-	within  atomic.Bool // its goroutine has a part of a message
+	echo       *echo
+	known      bool        // a message has come
+	atBoundary bool        // the next read begins one
+	pending    []byte      // the line that waits for its answer
+	within     atomic.Bool // its goroutine has a part of a message
 }
 
 func (e *echo) Opened(c *Conn) net.Conn {
@@ -74,7 +74,7 @@ func (e *echo) Message(c *Conn, in, out []byte) (taken int, response []byte, v V
 	p.known = true
 	end := bytes.IndexByte(in, '\n')
 	if end < 0 {
-		return 0, out, Passed
+		return 0, out, Detach
 	}
 	line := in[:end]
 	verdict, _, _ := bytes.Cut(line, []byte{' '})
@@ -94,8 +94,8 @@ func (e *echo) Message(c *Conn, in, out []byte) (taken int, response []byte, v V
 	case "soon", "shutsoon", "later", "held":
 		p.pending = bytes.Clone(line)
 		return end + 1, out, Pending
-	case "pass", "shutpass", "detach":
-		return 0, out, Passed
+	case "pass", "shutpass", "hijack":
+		return 0, out, Detach
 	}
 	return end + 1, appendAnswer(out, string(line)), Answered
 }
@@ -121,9 +121,9 @@ func (e *echo) Response(c *Conn, out []byte) []byte {
 
 func (e *echo) Sent(*Conn) { e.sent.Add(1) }
 
-func (e *echo) Between(c *Conn) bool { return c.Data.(*peer).between }
+func (e *echo) AtMessageBoundary(c *Conn) bool { return c.Data.(*peer).atBoundary }
 
-func (e *echo) Overdue(c *Conn) bool { return !c.Data.(*peer).known }
+func (e *echo) TimedOut(c *Conn) (detach bool) { return !c.Data.(*peer).known }
 
 // serve is the goroutine of a connection. One that is interrupted says so.
 func (e *echo) serve(p *peer) {
@@ -131,9 +131,9 @@ func (e *echo) serve(p *peer) {
 	var conn net.Conn = p
 	reader := bufio.NewReader(conn)
 	for {
-		p.between = reader.Buffered() == 0
+		p.atBoundary = reader.Buffered() == 0
 		_, err := reader.Peek(1)
-		p.between = false
+		p.atBoundary = false
 		var line string
 		if err == nil {
 			p.within.Store(true)
@@ -147,8 +147,8 @@ func (e *echo) serve(p *peer) {
 			_ = conn.Close()
 			return
 		}
-		if strings.HasPrefix(line, "detach ") {
-			if conn, err = p.Detach(); err != nil {
+		if strings.HasPrefix(line, "hijack ") {
+			if conn, err = p.Hijack(); err != nil {
 				e.t.Error(err)
 				return
 			}
@@ -255,17 +255,17 @@ func (s *service) end(t *testing.T) {
 
 // soon is a context for what must not take long.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-const patience = 10 * time.Second
+const waitLimit = 10 * time.Second
 
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for begun := time.Now(); !is(); runtime.Gosched() {
-		if time.Since(begun) > patience {
+		if time.Since(begun) > waitLimit {
 			t.Fatalf("waited in vain until %s", what)
 		}
 	}
@@ -293,7 +293,7 @@ func (s *service) dial(t *testing.T) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(waitLimit))
 	t.Cleanup(func() { conn.Close() })
 	return &client{t, conn.(*net.TCPConn), bufio.NewReader(conn)}
 }

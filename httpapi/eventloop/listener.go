@@ -19,41 +19,42 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Answered Verdict = iota // it was taken, and the response was appended
-	Pending                 // it was taken; Start is called, and once it is answered Conn.Answer
-	Passed                  // nothing was taken: it is for the goroutine of the connection
+	Answered Verdict = iota // the message was taken, and its response appended
+	Pending                 // the message was taken; Start is called, and must have Conn.Answer called once
+	Detach                  // nothing was taken: the connection goes to a goroutine of its own
 )
 
-// Handler decides about the messages of connections. Its methods are called by one
-// goroutine at a time for a connection, and must not block.
+// Handler answers the messages of connections. Its methods are called by one goroutine at
+// a time for a connection, its owner, and must not block.
 type Handler interface {
-	// Opened is told of a new connection, and returns what Accept is to return for it,
-	// which wraps it.
+	// Opened is called with a new connection, and returns what Accept is to return for
+	// it, which wraps it.
 	Opened(c *Conn) net.Conn
-	// Message is offered what has come since the last message: one, a part of one, or
-	// more. It returns how much it took, and out with the response appended.
+	// Message gets the bytes that came since the last message: one, a part of one, or
+	// more. It returns how many it took, and out with the response appended.
 	Message(c *Conn, in, out []byte) (taken int, response []byte, v Verdict)
 	// Start begins the work on a message that is Pending. It is the last thing done
 	// before Answer, which may be called before it returns.
 	Start(c *Conn)
 	// Response appends the response to a message that was Pending, after Answer.
 	Response(c *Conn, out []byte) []byte
-	// Sent is told that a response is on its way, and the next message may come.
+	// Sent is called when a response has been written, and the next message may come.
 	Sent(c *Conn)
-	// Between says of a connection that Accept has returned whether what it reads next
-	// begins a message.
-	Between(c *Conn) bool
-	// Overdue says of a connection that Accept has not returned, and whose read was
-	// interrupted, whether Accept shall: its Read will fail. Else it is closed.
-	Overdue(c *Conn) bool
+	// AtMessageBoundary reports of a detached connection whether the next byte that it
+	// reads begins a message.
+	AtMessageBoundary(c *Conn) bool
+	// TimedOut is called when the read deadline of a connection is over that was never
+	// detached. It reports whether to detach it now, so that its goroutine can answer:
+	// its Read will fail. Otherwise the connection is closed.
+	TimedOut(c *Conn) (detach bool)
 }
 
 // Config is what a Listener needs.
 type Config struct {
 	Listener       *net.TCPListener // whose connections are served
 	Handler        Handler
-	MaxConnections int    // the most that are open
-	Refusal        []byte // sent to one more, which is closed
+	MaxConnections int    // open at a time
+	Refusal        []byte // sent to a connection over MaxConnections, which is closed
 	Logger         *slog.Logger
 }
 
@@ -69,17 +70,17 @@ type Listener struct {
 	group   sync.WaitGroup // of open connections, and of whoever adds to them
 	running sync.WaitGroup // of the loops
 
-	mu     sync.Mutex
-	passed []*Conn   // guarded by mu: for Accept
-	over   bool      // guarded by mu: Accept has said that no more come
-	some   sync.Cond // on mu
+	mu          sync.Mutex
+	detached    []*Conn   // guarded by mu: for Accept
+	acceptEnded bool      // guarded by mu: Accept has returned net.ErrClosed
+	arrived     sync.Cond // on mu: detached or closing has changed
 }
 
 // Listen serves connections with as many loops as Go runs goroutines at once, until
 // Close or until the inner listener is closed.
 func Listen(cfg Config) (*Listener, error) {
 	l := &Listener{cfg: cfg, handler: cfg.Handler, log: cfg.Logger}
-	l.some.L, l.sender.limit = &l.mu, runtime.GOMAXPROCS(0)
+	l.arrived.L, l.sender.limit = &l.mu, runtime.GOMAXPROCS(0)
 	for range runtime.GOMAXPROCS(0) {
 		lp, err := newLoop(l)
 		if err != nil {
@@ -101,32 +102,32 @@ func (l *Listener) stopLoops() {
 	}
 }
 
-// Accept implements net.Listener: it returns a connection with a message that the
-// Handler has passed on. It is called until it fails.
+// Accept implements net.Listener: it returns the next connection that is detached, once
+// for each. It is called until it fails.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.passed) == 0 {
+	for len(l.detached) == 0 {
 		if l.closing.Load() {
-			l.over = true
+			l.acceptEnded = true
 			return nil, net.ErrClosed
 		}
-		l.some.Wait()
+		l.arrived.Wait()
 	}
-	c := l.passed[0]
-	l.passed = l.passed[1:]
+	c := l.detached[0]
+	l.detached = l.detached[1:]
 	return c.outer, nil
 }
 
-// pass hands c to Accept, or reports that nobody calls it any more.
-func (l *Listener) pass(c *Conn) bool {
+// offer gives c to Accept, or reports false if nobody calls that any more.
+func (l *Listener) offer(c *Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over {
+	if l.acceptEnded {
 		return false
 	}
-	l.passed = append(l.passed, c)
-	l.some.Signal()
+	l.detached = append(l.detached, c)
+	l.arrived.Signal()
 	return true
 }
 
@@ -144,11 +145,11 @@ func (l *Listener) Close() error {
 	}
 	err := l.cfg.Listener.Close()
 	l.mu.Lock()
-	l.some.Broadcast()
+	l.arrived.Broadcast()
 	l.mu.Unlock()
 	for _, lp := range l.loops {
 		for _, c := range lp.all() {
-			c.poke(nil)
+			c.notify(nil)
 		}
 	}
 	return err
@@ -178,8 +179,8 @@ func (l *Listener) accept() {
 		conn, err := l.cfg.Listener.Accept()
 		switch {
 		case err == nil:
-			l.welcome(conn.(*net.TCPConn), l.loops[next%len(l.loops)])
-		case isPassing(err):
+			l.adopt(conn.(*net.TCPConn), l.loops[next%len(l.loops)])
+		case isTemporary(err):
 			l.log.Warn("can't accept a connection; trying again", slog.Any("error", err))
 			time.Sleep(retryAccept)
 		default:
@@ -189,12 +190,12 @@ func (l *Listener) accept() {
 	}
 }
 
-// retryAccept is how long to wait for others to close what a connection takes.
+// retryAccept is the time for other connections to be closed after a temporary error.
 const retryAccept = 50 * time.Millisecond
 
-// isPassing reports whether accepting may succeed later: there are too many files, or
-// too little memory, or the client has gone already.
-func isPassing(err error) bool {
+// isTemporary reports whether a later Accept may succeed: too many files are open, memory
+// is short, or the client has gone already.
+func isTemporary(err error) bool {
 	for _, errno := range [...]unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED} {
 		if errors.Is(err, errno) {
 			return true
@@ -203,8 +204,8 @@ func isPassing(err error) bool {
 	return false
 }
 
-// welcome takes over the socket of conn.
-func (l *Listener) welcome(conn *net.TCPConn, lp *loop) {
+// adopt makes a Conn of conn's socket, which lp watches from then on.
+func (l *Listener) adopt(conn *net.TCPConn, lp *loop) {
 	c := &Conn{loop: lp, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), resume: make(chan struct{}, 1)}
 	c.state.Store(busy)
 	var err error
@@ -222,7 +223,7 @@ func (l *Listener) welcome(conn *net.TCPConn, lp *loop) {
 		return
 	}
 	c.outer = l.handler.Opened(c)
-	c.state.Store(idle) // from now on the loop's: the first edge, that it can be written to, comes at once
+	c.state.Store(idle) // the loop's from now on: its first event, that the socket can be written to, comes at once
 	if err := lp.add(c); err != nil {
 		l.log.Warn("can't watch a connection; it is closed", slog.Any("error", err))
 		_ = c.outer.Close()

@@ -23,7 +23,7 @@ func TestMoreConnectionsThanAllowedAreRefused(t *testing.T) {
 	s.dial(t).ask("now a 5")
 }
 
-func TestCloseEndsWhatWaitsAndAnswersWhatIsPending(t *testing.T) {
+func TestCloseEndsIdleConnectionsAndAnswersPendingMessages(t *testing.T) {
 	s := start(t)
 	silent, idle, pending, pipelined, blocked := s.dial(t), s.dial(t), s.dial(t), s.dial(t), s.dial(t)
 	idle.ask("now a 5")
@@ -67,10 +67,9 @@ func TestCloseEndsWhatWaitsAndAnswersWhatIsPending(t *testing.T) {
 	}
 }
 
-// TestCloseLeavesWhatAcceptHasReturned to whom it was returned to.
-// TestCloseEndsWhatIsJustBeingAccepted closes between the accepting of a connection and its
-// coming to a loop, where Close can't see it.
-func TestCloseEndsWhatIsJustBeingAccepted(t *testing.T) {
+// Close comes between the accepting of a connection and its adoption by a loop, when Close
+// can't see it.
+func TestCloseEndsAConnectionThatIsBeingAdopted(t *testing.T) {
 	s := start(t, func(_ *Config, e *echo) { e.opened = make(chan *peer) })
 	client := s.dial(t)
 	until(t, "it is accepted", func() bool { return s.Open() == 1 })
@@ -84,7 +83,7 @@ func TestCloseEndsWhatIsJustBeingAccepted(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesWhatAcceptHasReturned(t *testing.T) {
+func TestCloseDoesNotTouchConnectionsThatAcceptReturned(t *testing.T) {
 	s := start(t)
 	c := s.dial(t)
 	c.ask("pass a 5")
@@ -98,7 +97,7 @@ func TestCloseLeavesWhatAcceptHasReturned(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheInnerListenerIsTheListeners(t *testing.T) {
+func TestClosingTheInnerListenerClosesTheListener(t *testing.T) {
 	s := start(t)
 	c := s.dial(t)
 	c.ask("now a 5")
@@ -109,12 +108,12 @@ func TestTheEndOfTheInnerListenerIsTheListeners(t *testing.T) {
 	c.ends("")
 }
 
-func TestOnlyWhatMayPassIsTriedAgain(t *testing.T) {
+func TestOnlyATemporaryErrorOfAcceptIsRetried(t *testing.T) {
 	for err, want := range map[error]bool{
 		unix.EMFILE: true, unix.ENFILE: true, unix.ENOBUFS: true, unix.ENOMEM: true, unix.ECONNABORTED: true,
 		unix.EINVAL: false, net.ErrClosed: false, io.EOF: false,
 	} {
-		if got := isPassing(&net.OpError{Op: "accept", Err: err}); got != want {
+		if got := isTemporary(&net.OpError{Op: "accept", Err: err}); got != want {
 			t.Errorf("%v: tried again: %v", err, got)
 		}
 	}

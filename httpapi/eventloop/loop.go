@@ -20,7 +20,7 @@ type loop struct {
 	conns map[int32]*Conn // guarded by mu: by file descriptor
 }
 
-// eventsAtOnce bounds what a loop does before others have a turn.
+// eventsAtOnce bounds how many connections a loop serves before other goroutines run.
 const eventsAtOnce = 64
 
 func newLoop(l *Listener) (*loop, error) {
@@ -34,7 +34,7 @@ func newLoop(l *Listener) (*loop, error) {
 	return &loop{listener: l, epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, conns: make(map[int32]*Conn)}, nil
 }
 
-// run serves what comes until the epoll is closed.
+// run notifies the connections that have events, until the epoll is closed.
 func (lp *loop) run() {
 	raw, err := lp.epoll.SyscallConn()
 	if err != nil {
@@ -64,7 +64,7 @@ func (lp *loop) run() {
 			if events[i].Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 				c.ending.Store(true)
 			}
-			c.poke(&t)
+			c.notify(&t)
 			conns[i] = nil
 		}
 		t.end()
@@ -72,16 +72,16 @@ func (lp *loop) run() {
 	}
 }
 
-// turn holds the responses of the messages that a loop has come to, until it has come to
-// all. Then they leave one right after the other: a client that has several connections
-// is woken once, and finds them all.
+// turn holds the responses of one round of a loop over its connections. They are sent at
+// its end, one right after the other: a client that has several connections is woken once,
+// and finds them all.
 type turn struct {
 	out   []byte
 	conns []*Conn
 	ends  []int // in out
 }
 
-// add takes over a connection whose response, the last of out, is to leave.
+// add takes over the ownership of c, whose response is what is new in out.
 func (t *turn) add(c *Conn, out []byte) {
 	t.out = out
 	t.conns, t.ends = append(t.conns, c), append(t.ends, len(out))
@@ -90,10 +90,10 @@ func (t *turn) add(c *Conn, out []byte) {
 	}
 }
 
-// turnBytes is when responses leave before the end of the turn.
+// turnBytes of responses are sent without waiting for the end of the turn.
 const turnBytes = 64 << 10
 
-// end has the responses leave.
+// end sends the responses, and goes on with each connection.
 func (t *turn) end() {
 	begin := 0
 	for i, c := range t.conns {

@@ -57,7 +57,7 @@ func (s script) play(c *client, random *rand.Rand) (got []byte, err error) {
 		}
 		n, err := c.TCPConn.Read(part)
 		got = append(got, part[:n]...)
-		_ = c.SetReadDeadline(time.Now().Add(patience))
+		_ = c.SetReadDeadline(time.Now().Add(waitLimit))
 		for range bytes.Count(part[:n], []byte{'\n'}) {
 			answers++
 			room <- struct{}{}

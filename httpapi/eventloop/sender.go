@@ -2,8 +2,8 @@ package eventloop
 
 import "sync"
 
-// sender sends the responses to messages that were pending. It takes as many
-// goroutines as there is work for, up to its limit.
+// sender sends the responses to messages that were pending, with as many goroutines as
+// there is work for, up to its limit.
 type sender struct {
 	limit int
 

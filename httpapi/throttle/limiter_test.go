@@ -101,7 +101,7 @@ func TestAClockSetBackEmptiesABucketAtMost(t *testing.T) {
 	}
 }
 
-func TestWhatIsGivenBackCanBeTakenAgain(t *testing.T) {
+func TestATokenThatIsGivenBackCanBeTakenAgain(t *testing.T) {
 	l := mustLimiter(t, Policy{Name: "p", Count: 2, Per: time.Minute}, 10)
 	for range 10 {
 		if !l.Take(key(1), 1, noon).Allowed {

@@ -8,8 +8,8 @@ import { Form } from './form.js';
 
 let profile = null;
 
-// start wires the dialog; changed(profile) hears of another name or address.
-export function start({ changed }) {
+// start wires the dialog; onChange(profile) is called after a change of name or address.
+export function start({ onChange }) {
   const form = new Form($('profile'), {
     read() {
       const username = $('profile-username').value.trim();
@@ -30,7 +30,7 @@ export function start({ changed }) {
     },
     done: (answer) => {
       fill(answer);
-      changed(answer);
+      onChange(answer);
       say('Profile saved');
     },
   });
@@ -49,8 +49,8 @@ export function start({ changed }) {
   $('end-others').addEventListener('click', () => end('/api/users/me/sessions', 'The other sessions are ended'));
 }
 
-// know keeps the profile that was read elsewhere.
-export const know = (answer) => { profile = answer; };
+// setProfile sets the profile that was read elsewhere.
+export const setProfile = (answer) => { profile = answer; };
 
 function fill(answer) {
   const untouched = !profile || ($('profile-username').value === profile.username && $('profile-email').value === profile.email);

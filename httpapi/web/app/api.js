@@ -4,7 +4,7 @@
 import { decode, encode } from './json.js';
 import * as session from './session.js';
 
-const PATIENCE = 15_000; // ms for an answer
+const TIMEOUT = 15_000; // ms for an answer
 const RETRIES = [400, 1200, 3000, 6000, 10_000]; // ms between attempts to settle a POST
 
 // Problem has status (0 where no answer came), code, field and a message for a person.
@@ -15,25 +15,25 @@ export class Problem extends Error {
     Object.assign(this, { status, code, field, factors, retryAt });
   }
 
-  // unsettled: the change that was asked for may have been made or not.
-  get unsettled() {
+  // outcomeUnknown: the change may have been made or not.
+  get outcomeUnknown() {
     return this.status === 0 || this.status === 408 || (this.status >= 500 && this.code !== 'payments_off');
   }
 }
 
 const sentence = (text) => text && text[0].toUpperCase() + text.slice(1);
 
-let factors = { ask: async () => false, enrol: () => {} };
+let secondFactor = { ask: async () => false, enrol: () => {} };
 
-// guard names who is called where a request takes a second factor: ask(kinds) resolves to
-// whether one was shown, enrol() leads to where one is set up.
-export const guard = (by) => { factors = by; };
+// onFactorRequired sets what is called if a request takes a second factor: ask(kinds)
+// resolves to whether one was shown, enrol() opens the enrolment.
+export const onFactorRequired = (handlers) => { secondFactor = handlers; };
 
 // request sends and returns the decoded answer. token replaces the session's own.
 //
-// With the session's own, an answer may want a second factor first: the person is asked
-// for it, and the same request is sent again, with the same key. A new token in an answer
-// takes the place of the old one. A 401 ends the session, unless it goes on under another.
+// With the session's own, the server may require a second factor: the person is asked for
+// it, and the same request is sent again, with the same Idempotency-Key. A token in a
+// response replaces the session's. A 401 ends the session, unless the token was rotated.
 export async function request(method, path, { token, ...options } = {}) {
   if (token !== undefined) return send(method, path, { token, ...options });
   for (let asked = false; ;) {
@@ -44,15 +44,15 @@ export async function request(method, path, { token, ...options } = {}) {
       return answer;
     } catch (error) {
       if (error.status === 401 && own) {
-        if (await session.goesOn(own)) continue;
+        if (await session.wasRotated(own)) continue;
         if (own === session.get()?.token) session.end('Your session has ended. Connect your wallet to go on.');
       }
       if (error.code === 'second_factor_enrolment_required') {
-        factors.enrol();
+        secondFactor.enrol();
         throw new Problem(403, { code: error.code, detail: 'Nothing was done: this takes a second factor, and you have none yet. Set one up under Account, Security, and try again' });
       }
       if (error.code !== 'second_factor_required' || asked) throw error;
-      if (!await factors.ask(error.factors)) {
+      if (!await secondFactor.ask(error.factors)) {
         throw new Problem(403, { code: 'not_confirmed', detail: 'Nothing was done, because you did not show your second factor' });
       }
       asked = true;
@@ -67,7 +67,7 @@ async function send(method, path, { body, token, key, signal }) {
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   let response, text;
   try {
-    const limit = AbortSignal.timeout(PATIENCE);
+    const limit = AbortSignal.timeout(TIMEOUT);
     response = await fetch(path, { method, headers, body, cache: 'no-store', signal: signal ? AbortSignal.any([signal, limit]) : limit });
     text = await response.text();
   } catch (error) {
@@ -89,10 +89,10 @@ export const get = (path, options) => request('GET', path, options);
 // post sends members that change no value.
 export const post = (path, members = {}, options = {}) => request('POST', path, { ...options, body: encode(members) });
 
-// postOnce moves value, once. The request carries an Idempotency-Key that is kept,
-// over a reload too, until the outcome is known: a lost answer is asked for again
-// with the same key, by itself for a while and then whenever the person presses
-// the button again, and the server does it one time only.
+// postOnce sends members that move value. The request has an Idempotency-Key that is kept,
+// over a reload too, until the outcome is known: without a response it is sent again with
+// the same key, automatically for a while and then whenever the person presses the button
+// again, and the server carries it out once.
 export async function postOnce(path, members, { waiting = () => {}, ...options } = {}) {
   const body = encode(members);
   const name = `aitbc.attempt ${session.get()?.user_id} ${path} ${body}`;
@@ -105,7 +105,7 @@ export async function postOnce(path, members, { waiting = () => {}, ...options }
       return answer;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (!error.unsettled) {
+      if (!error.outcomeUnknown) {
         sessionStorage.removeItem(name);
         throw error;
       }

@@ -1,5 +1,5 @@
-// The address book: to choose from, add to and remove from. A new address may be used
-// after a time, in which whoever did not add it can be heard of it.
+// The address book: lists, adds and removes addresses. A new address can be used only after
+// a cooling-off time, in which the owner is notified of it.
 
 import * as api from './api.js';
 import * as session from './session.js';

@@ -1,17 +1,17 @@
-// One form's life: what is wrong is said beside the field as one types, an answer
-// is waited for once, and what the server refuses is shown at the field it names.
+// A form: validates while one types, sends once at a time, and shows a server's refusal at
+// the field that it names.
 
 import { alarm, h, show } from './dom.js';
 import { Problem } from './api.js';
 
 export class Form {
-  // read() returns {members, errors}: what to send, and by field what is wrong ('' where
-  // the field is only empty). send(members, waiting) does it. say tells the buttons.
+  // read() returns {members, errors}: the members to send, and an error by field ('' where
+  // the field is only empty). send(members, waiting) sends them; done(answer) is called after.
   constructor(form, { read, send, done }) {
     Object.assign(this, { form, read, send, done });
     this.button = form.querySelector('[type=submit]');
     this.general = form.querySelector('.form-error');
-    this.asked = false;
+    this.validateAll = false;
     this.touched = new Set();
     this.refused = new Map(); // field: {message, value} of the server's last refusal
     for (const [, , place] of this.fields()) place.setAttribute('aria-live', 'polite');
@@ -42,8 +42,8 @@ export class Form {
 
   // validate shows what is wrong with the fields that were touched; all includes the
   // others, and empty ones. It returns what to send, or null.
-  validate(all = this.asked) {
-    this.asked = all; // once it was sent in, all of it stays under review
+  validate(all = this.validateAll) {
+    this.validateAll = all; // after the first attempt to send, every field is validated
     const { members, errors = {} } = this.read();
     let wrong = null;
     for (const [name, input, place] of this.fields()) {
@@ -80,7 +80,7 @@ export class Form {
       if (this.wrong) alarm(this.wrong.closest('[data-field]').querySelector('.error').textContent);
       return;
     }
-    this.wait(true);
+    this.setBusy(true);
     try {
       const answer = await this.send(members, (problem) => {
         this.general.textContent = `${problem.message}. Trying again…`;
@@ -88,10 +88,10 @@ export class Form {
       });
       this.fail('');
       this.reset();
-      this.wait(false);
+      this.setBusy(false);
       this.done(answer);
     } catch (error) {
-      this.wait(false);
+      this.setBusy(false);
       this.refuse(error);
     }
   }
@@ -110,7 +110,7 @@ export class Form {
     if (error.status !== 401) this.fail(error.message);
   }
 
-  wait(busy) {
+  setBusy(busy) {
     this.busy = busy;
     if (busy) {
       this.button.setAttribute('aria-disabled', 'true');

@@ -1,5 +1,4 @@
-// The table of transactions: filters, endless scroll, and lines that change as they
-// are heard of.
+// The table of transactions: filters, endless scroll, and rows that change with events.
 
 import * as api from './api.js';
 import * as session from './session.js';
@@ -7,7 +6,7 @@ import { $, alarm, copyButton, h, say, setText, show, time } from './dom.js';
 import { format, fromJSON, group } from './money.js';
 
 const PAGE = 50;
-const LONGEST = 500; // lines that one answer may have
+const MAX_PAGE = 500; // of the API
 
 const NAMES = { buy: 'Buy', sell: 'Sale', deposit: 'Deposit', withdrawal: 'Withdrawal', credit: 'Credit', debit: 'Debit' };
 const STATUSES = { pending: 'Pending', completed: 'Completed', failed: 'Failed' };
@@ -16,17 +15,17 @@ const INCOMING = new Set(['buy', 'deposit', 'credit']);
 const rows = new Map(); // id: {text, element}, newest first
 let cursor = null; // where the next page begins; null at the end
 let total = 0;
-let age = 0; // of the list: an answer to an older question is dropped
+let generation = 0; // counts the loads: the response to an earlier one is ignored
 let loading = false;
-let since = new Set(); // ids heard of since the last reading began, which its answer may lack
+let updated = new Set(); // ids with an event since the load began, whose response may lack them
 let openPayment;
 
-// start wires the table; open(id) shows a pending payment.
-export function start({ open }) {
-  openPayment = open;
+// start wires the table; openPayment(id) shows a pending payment.
+export function start(on) {
+  openPayment = on.openPayment;
   for (const filter of [$('filter-type'), $('filter-status')]) {
     filter.addEventListener('change', () => {
-      drop();
+      reset();
       load(PAGE).catch(failed);
     });
   }
@@ -38,32 +37,32 @@ export function start({ open }) {
       say(error.message || 'The file could not be fetched; try again');
     }
   });
-  look();
+  observeEnd();
 }
 
 const observer = new IntersectionObserver((entries) => {
-  if (entries.some((entry) => entry.isIntersecting)) more();
+  if (entries.some((entry) => entry.isIntersecting)) loadMore();
 }, { rootMargin: '400px', scrollMargin: '400px' });
 
-// look asks anew whether the end of the list is near: an observer alone tells only of
-// changes, and none is seen where the end stays near.
-function look() {
+// observeEnd checks again whether the end of the list is in view: an observer reports only
+// changes, and there is none where the end stays in view.
+function observeEnd() {
   observer.unobserve($('history-more'));
   observer.observe($('history-more'));
 }
 
-// refresh reads as many lines again as are shown.
-export const refresh = () => load(Math.min(LONGEST, Math.max(PAGE, rows.size)));
+// refresh reads again as many rows as are shown.
+export const refresh = () => load(Math.min(MAX_PAGE, Math.max(PAGE, rows.size)));
 
-// clear forgets everything, at logout.
+// clear empties the table and its filters, at logout.
 export function clear() {
-  drop();
+  reset();
   $('filter-type').value = $('filter-status').value = '';
 }
 
-// heard takes a new transaction, or the news of one.
-export function heard(transaction) {
-  since.add(transaction.id);
+// upsert adds a transaction to the table, or updates its row.
+export function upsert(transaction) {
+  updated.add(transaction.id);
   const matches = (!$('filter-type').value || $('filter-type').value === transaction.type)
     && (!$('filter-status').value || $('filter-status').value === transaction.status);
   const known = rows.has(transaction.id);
@@ -84,8 +83,8 @@ export function heard(transaction) {
   finish();
 }
 
-function drop() {
-  age++;
+function reset() {
+  generation++;
   rows.clear();
   $('history').replaceChildren();
   cursor = null;
@@ -110,20 +109,20 @@ const page = (limit, from) => {
 };
 
 async function load(limit) {
-  const mine = ++age;
+  const own = ++generation;
   loading = true;
-  since = new Set();
+  updated = new Set();
   if (rows.size === 0) skeleton();
   try {
     const answer = await page(limit);
-    if (mine !== age) return;
+    if (own !== generation) return;
     const now = new Set(answer.transactions.map((t) => t.id));
     for (const [id, row] of rows) {
-      if (now.has(id) || since.has(id)) continue;
+      if (now.has(id) || updated.has(id)) continue;
       row.element.remove();
       rows.delete(id);
     }
-    const later = [...rows.keys()].filter((id) => since.has(id) && !now.has(id)).length;
+    const later = [...rows.keys()].filter((id) => updated.has(id) && !now.has(id)).length;
     $('history').querySelectorAll('.skeleton-row').forEach((row) => row.remove());
     answer.transactions.forEach((t) => put(t));
     cursor = answer.next_cursor;
@@ -131,37 +130,37 @@ async function load(limit) {
     loading = false;
     finish();
   } finally {
-    if (mine === age) loading = false;
+    if (own === generation) loading = false;
   }
 }
 
-async function more() {
+async function loadMore() {
   if (loading || cursor === null || !session.get()) return;
-  const mine = age;
+  const own = generation;
   loading = true;
   setText($('history-more'), 'Loading…');
   try {
     const answer = await page(PAGE, cursor);
-    if (mine !== age) return;
+    if (own !== generation) return;
     answer.transactions.forEach((t) => put(t));
     cursor = answer.next_cursor;
     total = Number(answer.total);
     loading = false;
     finish();
   } catch (error) {
-    if (mine === age) $('history-more').replaceChildren(`${error.message}. `, h('button', { type: 'button', class: 'link', onclick: more }, 'Try again'));
+    if (own === generation) $('history-more').replaceChildren(`${error.message}. `, h('button', { type: 'button', class: 'link', onclick: loadMore }, 'Try again'));
   } finally {
-    if (mine === age) loading = false;
+    if (own === generation) loading = false;
   }
 }
 
 const number = (id) => Number(id.slice(id.lastIndexOf('-') + 1));
 
-// put adds a line at its place, or changes it.
+// put adds a row at its place, or replaces it.
 function put(transaction, fresh = false) {
   const text = JSON.stringify(transaction);
   const known = rows.get(transaction.id);
-  // What is completed or failed stays so: a line that says otherwise is an older answer.
+  // Completed and failed are final: a transaction that is pending again is from an older response.
   if (known?.text === text || (known && known.element.dataset.status !== 'pending' && transaction.status === 'pending')) return;
   const element = line(transaction);
   if (fresh || known) element.classList.add('fresh');
@@ -210,7 +209,7 @@ function finish() {
       : [h('b', {}, 'Nothing here yet'), h('span', {}, 'Your buys, sales, deposits and withdrawals will be listed here.')]));
   }
   setText($('history-more'), '');
-  if (cursor !== null) look();
+  if (cursor !== null) observeEnd();
 }
 
 function skeleton() {

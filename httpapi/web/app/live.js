@@ -1,21 +1,20 @@
-// News of the logged-in user. It comes as server-sent events over fetch, because
-// EventSource cannot send the session's header; a broken stream is opened again
-// with Last-Event-ID after a growing, random pause. While the stream cannot be had
-// the page asks every few seconds instead. Each opening reads everything anew, so
-// what a restarted server says replaces what the page believed.
+// Events of the logged-in user: server-sent events over fetch, because EventSource cannot
+// send the session's header. A broken stream is opened again with Last-Event-ID after an
+// exponential, jittered backoff. While there is no stream the page polls. Each opening reads
+// everything again, so that the state of a restarted server replaces the page's.
 
 import * as session from './session.js';
 
 const FIRST_PAUSE = 500; // ms; doubles at every failure
-const LONGEST_PAUSE = 20_000;
-const FAILURES = 2; // before it asks instead
-const ASK_EVERY = 4000; // ms
-const SILENCE = 50_000; // ms without a byte: the connection is dead (the server's heartbeat is faster)
+const MAX_PAUSE = 20_000;
+const FAILURES_BEFORE_POLLING = 2; // in a row
+const POLL_INTERVAL = 4000; // ms
+const MAX_SILENCE = 50_000; // ms without a byte: the connection is dead (the server's heartbeat is faster)
 
-// follow begins. on(name, data) gets the text of each event's data; refresh() reads all
-// there is and rejects where that fails; state(word) gets 'live', 'reconnecting' or
-// 'polling'. It returns a function that ends it.
-export function follow({ userID, on, refresh, state }) {
+// follow opens the stream. onEvent(name, data) gets the text of each event's data; refresh()
+// reads everything, and rejects if it cannot; onState(name) gets 'live', 'reconnecting' or
+// 'polling'. It returns a function that ends the stream.
+export function follow({ userID, onEvent, refresh, onState }) {
   const end = new AbortController();
   const { signal } = end;
   let lastID = '';
@@ -26,57 +25,56 @@ export function follow({ userID, on, refresh, state }) {
     const timer = setTimeout(resolve, ms);
     wake = () => { clearTimeout(timer); resolve(); };
   });
-  const hurry = () => { if (document.visibilityState === 'visible') wake(); };
-  addEventListener('online', hurry, { signal });
-  document.addEventListener('visibilitychange', hurry, { signal });
+  const retryNow = () => { if (document.visibilityState === 'visible') wake(); };
+  addEventListener('online', retryNow, { signal });
+  document.addEventListener('visibilitychange', retryNow, { signal });
 
   async function stream(token) {
-    let dead = false; // the token
+    let invalid = false; // the token
     const attempt = new AbortController();
     const stop = () => attempt.abort();
     signal.addEventListener('abort', stop, { once: true });
-    let watchdog = setTimeout(stop, SILENCE);
+    let watchdog = setTimeout(stop, MAX_SILENCE);
     try {
       const headers = { Accept: 'text/event-stream', 'X-Session-Token': token };
       if (lastID) headers['Last-Event-ID'] = lastID;
       const response = await fetch(`/api/users/${userID}/events`, { headers, cache: 'no-store', signal: attempt.signal });
       if (response.status === 401) {
-        dead = true;
+        invalid = true;
         return;
       }
       if (!response.ok || !response.headers.get('Content-Type')?.startsWith('text/event-stream')) throw new Error(`status ${response.status}`);
-      // What happened before the stream was open is read now; what happens during
-      // the reading comes after it, on the stream.
+      // Reads what happened before the stream was open; later changes come on the stream.
       await refresh();
       failures = 0;
-      if (!signal.aborted) state('live');
+      if (!signal.aborted) onState('live');
       const parser = new EventParser((event) => {
         if (event.id) lastID = event.id;
-        if (event.name === 'session' && JSON.parse(event.data).reason === 'rotated') dead = true;
-        else if (!signal.aborted) on(event.name, event.data);
+        if (event.name === 'session' && JSON.parse(event.data).reason === 'rotated') invalid = true;
+        else if (!signal.aborted) onEvent(event.name, event.data);
       });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return;
         clearTimeout(watchdog);
-        watchdog = setTimeout(stop, SILENCE);
+        watchdog = setTimeout(stop, MAX_SILENCE);
         parser.push(value);
       }
     } finally {
       clearTimeout(watchdog);
       signal.removeEventListener('abort', stop);
       attempt.abort();
-      if (dead && !await session.goesOn(token) && !signal.aborted) session.end('Your session has ended. Connect your wallet to go on.');
+      if (invalid && !await session.wasRotated(token) && !signal.aborted) session.end('Your session has ended. Connect your wallet to go on.');
     }
   }
 
-  async function ask(until) {
+  async function poll(until) {
     while (!signal.aborted && Date.now() < until) {
-      const answered = await refresh().then(() => true, () => false);
+      const reached = await refresh().then(() => true, () => false);
       if (signal.aborted) return;
-      state(answered ? 'polling' : 'reconnecting');
-      await pause(Math.min(ASK_EVERY, Math.max(0, until - Date.now())));
+      onState(reached ? 'polling' : 'reconnecting');
+      await pause(Math.min(POLL_INTERVAL, Math.max(0, until - Date.now())));
     }
   }
 
@@ -85,14 +83,14 @@ export function follow({ userID, on, refresh, state }) {
       const { token } = session.get();
       await stream(token).catch(() => {});
       if (signal.aborted) return;
-      if (session.get().token !== token) continue; // the session goes on under another one
+      if (session.get().token !== token) continue; // it was rotated
       failures++;
-      const wait = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
-      if (failures <= FAILURES) {
-        state('reconnecting');
+      const wait = Math.min(MAX_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
+      if (failures <= FAILURES_BEFORE_POLLING) {
+        onState('reconnecting');
         await pause(wait);
       } else {
-        await ask(Date.now() + wait);
+        await poll(Date.now() + wait);
       }
     }
   })();

@@ -2,7 +2,7 @@
 // browser gets. To change it, edit a file and run `make run`; nothing else is needed.
 //
 //   index.html, app.css   the page and its looks; colours are the variables on top
-//   main.js               this file: logs in and out, and hands news to the parts
+//   main.js               this file: logs in and out, and passes events to the parts
 //   session.js            who is logged in, and why sessionStorage
 //   api.js                requests, problems, and POSTs that happen once
 //   live.js               server-sent events, reconnecting, polling
@@ -11,11 +11,11 @@
 //   wallet.js             demo wallet, browser wallets (EIP-1193, EIP-6963)
 //   trade.js, form.js     buy, sell, deposit, withdraw; what every form does
 //   book.js               the address book
-//   payment.js            the payment that waits for Bitcoin
+//   payment.js            the open payment: address, QR code, progress
 //   history.js            the table
 //   market.js             figures and chart
 //   account.js            profile and sessions
-//   security.js, stepup.js, passkey.js   second factors: set up, asked for, and the browser's own
+//   security.js, stepup.js, passkey.js   second factors: enrolment, step-up, the browser's passkeys
 //   dom.js, theme.js, address.js   helpers
 //   operator.html, operator.js     the operator's page
 //   lightweight-charts-5.2.1.js    the chart library, as it is in its npm package
@@ -47,9 +47,9 @@ let unfollow = () => {};
 
 function start() {
   theme.attach($('theme'));
-  trade.start({ opened: (p) => { payment.open(p); moved(); }, moved });
+  trade.start({ onPayment: (p) => { payment.open(p); refreshNow(); }, onChange: refreshNow });
   history.start({
-    open: async (id) => {
+    openPayment: async (id) => {
       trade.select('buy');
       try {
         await payment.find(id);
@@ -59,12 +59,12 @@ function start() {
       }
     },
   });
-  account.start({ changed: showProfile });
+  account.start({ onChange: showProfile });
   security.start();
   stepup.start();
-  api.guard({ ask: stepup.ask, enrol: security.lead });
-  // The banner's place is kept until the terms tell whether this is a demo, or as they
-  // did the last time, so that the page does not move under the hand.
+  api.onFactorRequired({ ask: stepup.ask, enrol: security.openForEnrolment });
+  // The banner keeps its place until the terms say whether this is a demo; the last answer
+  // is remembered. So the page does not shift while somebody uses it.
   if (localStorage.getItem('aitbc.demo') === 'false') show($('demo'), false);
   terms.watch((t) => {
     show($('demo'), t.demo);
@@ -82,9 +82,9 @@ function start() {
       if ((event.target === dialog && !('stay' in dialog.dataset)) || event.target.closest('[data-close]')) dialog.close();
     });
   }
-  session.watch(changed);
-  changed(session.get());
-  // An unsettled reading, such as a first page without a server, is tried again by live.js.
+  session.watch(showSession);
+  showSession(session.get());
+  // A reading that failed, such as of a first page without a server, is repeated by live.js.
 }
 
 // connect logs in with a wallet: the demo's at once, or the one that is chosen.
@@ -108,12 +108,12 @@ async function connect() {
   $('wallets').showModal();
 }
 
-async function login(open) {
+async function login(connectWallet) {
   const button = $('connect');
   if (button.getAttribute('aria-disabled')) return;
   button.setAttribute('aria-disabled', 'true');
   try {
-    const { address, sign } = await open();
+    const { address, sign } = await connectWallet();
     const answer = await api.post('/api/users/login', await proof(address, sign), { token: null });
     show($('notice'), false);
     session.begin({ user_id: answer.user_id, token: answer.session_token, wallet: address, username: answer.username });
@@ -151,8 +151,8 @@ async function logout() {
   $('connect').focus();
 }
 
-// changed shows the page of who is logged in now, or of nobody.
-function changed(now, reason = '') {
+// showSession shows the page of the session, or the page without one.
+function showSession(now, reason = '') {
   unfollow();
   unfollow = () => {};
   const logged = Boolean(now);
@@ -180,7 +180,7 @@ function changed(now, reason = '') {
   showBalance(null);
   history.clear();
   payment.restore();
-  unfollow = live.follow({ userID: now.user_id, on: heard, refresh, state: showConnection });
+  unfollow = live.follow({ userID: now.user_id, onEvent: handleEvent, refresh, onState: showConnection });
 }
 
 // refresh reads all that is shown of the user. It rejects if any of it failed.
@@ -188,7 +188,7 @@ async function refresh() {
   const id = session.get()?.user_id;
   if (!id) return;
   await Promise.all([
-    api.get('/api/users/me').then((profile) => { account.know(profile); showProfile(profile); }),
+    api.get('/api/users/me').then((profile) => { account.setProfile(profile); showProfile(profile); }),
     api.get(`/api/users/${id}/balance`).then(showBalance),
     history.refresh(),
     payment.refresh(),
@@ -196,24 +196,24 @@ async function refresh() {
   market.refresh();
 }
 
-// heard takes an event of the stream.
-function heard(name, data) {
+// handleEvent applies an event of the stream.
+function handleEvent(name, data) {
   switch (name) {
     case 'balance':
       showBalance(decode(data));
       break;
     case 'transaction': {
       const transaction = decode(data);
-      history.heard(transaction);
+      history.upsert(transaction);
       if (transaction.status === 'completed') market.refresh();
       break;
     }
     case 'payment':
-      payment.heard(decode(data));
+      payment.apply(decode(data));
       break;
     case 'profile': {
       const profile = decode(data);
-      account.know(profile);
+      account.setProfile(profile);
       showProfile(profile);
       break;
     }
@@ -229,8 +229,9 @@ function heard(name, data) {
   }
 }
 
-// moved reads at once what the person has just changed; the stream would tell it too.
-const moved = () => { refresh().catch(() => {}); };
+// refreshNow reads everything after a change of the person's own, without waiting for the
+// event that the stream sends of it too.
+const refreshNow = () => { refresh().catch(() => {}); };
 
 function showProfile(profile) {
   setText($('wallet-name'), profile.username);

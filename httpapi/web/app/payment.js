@@ -1,4 +1,4 @@
-// The payment that waits for Bitcoin: address, QR code, countdown, and how far it is.
+// The open payment: address, QR code, countdown and progress.
 
 import * as api from './api.js';
 import * as session from './session.js';
@@ -8,11 +8,11 @@ import { format, fromJSON } from './money.js';
 
 const NAME = 'aitbc.payment'; // in sessionStorage: the shown payment, with its QR code
 
-let shown = null; // the payment, as create-payment or payment-status tells it
+let shown = null; // the payment, as create-payment or payment-status answers
 let view = null; // its elements
-let ticking = 0;
+let ticker = 0;
 
-// open shows a payment and remembers it over a reload.
+// open shows a payment, and keeps it over a reload.
 export function open(payment) {
   shown = payment;
   sessionStorage.setItem(NAME, JSON.stringify(payment));
@@ -23,22 +23,22 @@ export function open(payment) {
 
 // restore shows the payment that a reload interrupted.
 export function restore() {
-  const kept = JSON.parse(sessionStorage.getItem(NAME) ?? 'null');
-  if (!kept || kept.user_id !== session.get()?.user_id) return;
-  shown = kept;
+  const stored = JSON.parse(sessionStorage.getItem(NAME) ?? 'null');
+  if (!stored || stored.user_id !== session.get()?.user_id) return;
+  shown = stored;
   build();
-  update(kept);
+  update(stored);
 }
 
 // find opens the payment of a transaction in the history.
 export async function find(id) {
-  const kept = JSON.parse(sessionStorage.getItem(NAME) ?? 'null');
+  const stored = JSON.parse(sessionStorage.getItem(NAME) ?? 'null');
   const status = await api.get(`/api/exchange/payment-status/${id}`);
-  open(kept?.payment_id === id ? { ...kept, ...status } : { ...status, user_id: session.get().user_id });
+  open(stored?.payment_id === id ? { ...stored, ...status } : { ...status, user_id: session.get().user_id });
 }
 
 export function close() {
-  clearInterval(ticking);
+  clearInterval(ticker);
   shown = view = null;
   sessionStorage.removeItem(NAME);
   $('payment').replaceChildren();
@@ -46,21 +46,21 @@ export function close() {
   show($('buy'), true);
 }
 
-// refresh asks how far the shown payment is.
+// refresh reads the status of the shown payment.
 export async function refresh() {
-  if (!shown || final()) return;
+  if (!shown || isFinal()) return;
   try {
-    heard(await api.get(`/api/exchange/payment-status/${shown.payment_id}`));
+    apply(await api.get(`/api/exchange/payment-status/${shown.payment_id}`));
   } catch (error) {
     if (error.status !== 404) throw error;
     close();
   }
 }
 
-// heard takes a payment's news, of whichever payment it is.
-export function heard(status) {
-  // An answer that was asked for earlier may come later; what is final stays.
-  if (shown?.payment_id !== status.payment_id || final()) return;
+// apply updates the shown payment; the status of another one is ignored.
+export function apply(status) {
+  // Responses may come out of order: a final status is not replaced.
+  if (shown?.payment_id !== status.payment_id || isFinal()) return;
   shown = { ...shown, ...status };
   sessionStorage.setItem(NAME, JSON.stringify(shown));
   update(shown);
@@ -69,9 +69,9 @@ export function heard(status) {
 terms.watch(() => { if (shown) update(shown); });
 
 const OPEN = new Set(['pending', 'seen', 'confirming', 'underpaid']);
-const over = () => Date.parse(shown.expires_at) <= Date.now() && (shown.status !== 'underpaid' || Number(shown.btc_refund) > 0);
-// Whoever paid too little may still pay the rest, until the time is over.
-const final = () => !OPEN.has(shown.status) || (shown.status === 'underpaid' && (over() || Number(shown.aitbc_credited) > 0));
+const expired = () => Date.parse(shown.expires_at) <= Date.now() && (shown.status !== 'underpaid' || Number(shown.btc_refund) > 0);
+// The rest of an underpaid payment may be paid until it expires.
+const isFinal = () => !OPEN.has(shown.status) || (shown.status === 'underpaid' && (expired() || Number(shown.aitbc_credited) > 0));
 
 function build() {
   const title = h('h3', { class: 'payment-title', tabindex: '-1' });
@@ -87,8 +87,8 @@ function build() {
     send: h('span', { class: 'label' }),
     amount: h('b', {}),
     link: h('a', { class: 'ghost wide' }, 'Open in a Bitcoin wallet'),
-    done: h('button', { type: 'button', class: 'primary', onclick: leave }, 'Done'),
-    back: h('button', { type: 'button', class: 'ghost wide', onclick: leave }, 'Back to the form'),
+    done: h('button', { type: 'button', class: 'primary', onclick: backToForm }, 'Done'),
+    back: h('button', { type: 'button', class: 'ghost wide', onclick: backToForm }, 'Back to the form'),
   };
   view.clockLine = h('p', { class: 'clock' }, 'Expires in ', view.clock);
   view.pay = h('div', { class: 'pay' },
@@ -107,11 +107,11 @@ function build() {
     title, view.state, view.steps, view.pay, view.done, view.back);
   show($('buy'), false);
   show($('payment'), true);
-  clearInterval(ticking);
-  ticking = setInterval(tick, 1000);
+  clearInterval(ticker);
+  ticker = setInterval(tick, 1000);
 }
 
-function leave() {
+function backToForm() {
   close();
   $('buy-aitbc').focus();
 }
@@ -149,16 +149,16 @@ function update(payment) {
   }, h('span', { class: 'step-mark', 'aria-hidden': 'true' }, i < at ? icon('check') : String(i + 1)), name)));
   $('payment').dataset.status = payment.status;
   show(view.steps, at >= 0);
-  show(view.pay, payment.status === 'pending' || (rest && !final())); // what is seen is paid: nobody shall pay it twice
+  show(view.pay, payment.status === 'pending' || (rest && !isFinal())); // what is seen is paid: nobody shall pay it twice
   show(view.demo, terms.get()?.demo ?? false);
-  show(view.done, final());
-  show(view.back, !final());
-  if (final()) clearInterval(ticking);
+  show(view.done, isFinal());
+  show(view.back, !isFinal());
+  if (isFinal()) clearInterval(ticker);
   tick();
 }
 
 function tick() {
-  if (!view || final()) return;
+  if (!view || isFinal()) return;
   const left = Math.max(0, Math.round((Date.parse(shown.expires_at) - Date.now()) / 1000));
   const two = (n) => String(n).padStart(2, '0');
   const hours = Math.floor(left / 3600);

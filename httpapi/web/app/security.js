@@ -1,5 +1,5 @@
-// The account dialog's Security section: the second factors that there are, and setting
-// up, removing and replacing them. Answers rotate the session's token (api.js).
+// The account dialog's Security section: lists, enrols, replaces and removes second factors.
+// Responses rotate the session's token (api.js).
 
 import * as api from './api.js';
 import * as passkey from './passkey.js';
@@ -10,7 +10,7 @@ import { Form } from './form.js';
 
 const FACTORS = '/api/users/me/factors';
 
-let codes = null; // recovery codes that the person has not said to have kept
+let codes = null; // new recovery codes, until the person confirms to have kept them
 let forms;
 
 export function start() {
@@ -38,8 +38,8 @@ export async function open() {
   await load();
 }
 
-// lead brings who has no factor yet to the section.
-export function lead() {
+// openForEnrolment opens the section for a user who has no second factor yet.
+export function openForEnrolment() {
   $('account-open').click();
   const title = $('security-title');
   title.scrollIntoView({ block: 'start', behavior: 'instant' });
@@ -134,7 +134,7 @@ function appForm() {
     },
     send: (members) => api.post(`${FACTORS}/totp/confirm`, members).catch((error) => {
       if (error.code !== 'second_factor_refused') throw error;
-      throw new api.Problem(403, { code: error.code, field: 'code', detail: 'This code does not fit. Type the newest one, and see that the clock of your phone is right' });
+      throw new api.Problem(403, { code: error.code, field: 'code', detail: 'Wrong code. Enter the newest one, and check that your phone\'s clock is right' });
     }),
     done: (answer) => enrolled(answer, 'The authenticator app is set up'),
   });

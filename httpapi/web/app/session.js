@@ -18,12 +18,12 @@ const listeners = new Set();
 // get returns {user_id, token, wallet, username}, or null.
 export const get = () => current;
 
-// begin keeps a session. end forgets it; reason, if any, is shown to the person.
+// begin stores a session. end removes it; reason, if any, is shown to the person.
 export function begin(session) {
   current = session;
   replaced.clear();
   sessionStorage.setItem(NAME, JSON.stringify(session));
-  tell();
+  notify();
 }
 
 export function end(reason = '') {
@@ -31,19 +31,19 @@ export function end(reason = '') {
   current = null;
   replaced.clear();
   sessionStorage.removeItem(NAME);
-  tell(reason);
+  notify(reason);
 }
 
 // watch calls listener(session or null, reason) at every change.
 export const watch = (listener) => { listeners.add(listener); };
 
-const tell = (reason = '') => listeners.forEach((listener) => listener(current, reason));
+const notify = (reason = '') => listeners.forEach((listener) => listener(current, reason));
 
-// A second factor puts a new token in the place of the old one, which is dead at once.
-// A tab that was duplicated has the same session as the one it came from, so they tell
-// each other.
+// A step-up rotates the token: the old one is invalid at once.
+// A tab that was duplicated has the same session as the one it came from, so tabs
+// send each other new tokens.
 
-const LATE = 2000; // ms that a new token may come after the news that the old one is dead
+const ROTATION_DELAY = 2000; // ms in which another tab sends the new token after the old one was refused
 
 const replaced = new Set(); // tokens that this page's session had before
 const tabs = new BroadcastChannel(NAME);
@@ -53,7 +53,7 @@ tabs.onmessage = ({ data: { from, to, wanted } }) => {
   else if (current && replaced.has(wanted)) tabs.postMessage({ from: wanted, to: current.token });
 };
 
-// rotate goes on under the token that was given in place of another, in every tab.
+// rotate replaces the session's token, in every tab.
 export function rotate(from, to) {
   replace(from, to);
   tabs.postMessage({ from, to });
@@ -66,10 +66,10 @@ function replace(from, to) {
   sessionStorage.setItem(NAME, JSON.stringify(current));
 }
 
-// goesOn tells of a token that was refused whether the session has another one now.
-export async function goesOn(token) {
+// wasRotated reports whether the session has another token now than the one that was refused.
+export async function wasRotated(token) {
   if (current?.token === token) tabs.postMessage({ wanted: token });
-  for (const end = Date.now() + LATE; current?.token === token && Date.now() < end;) {
+  for (const end = Date.now() + ROTATION_DELAY; current?.token === token && Date.now() < end;) {
     await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
   return Boolean(current) && replaced.has(token);

@@ -14,23 +14,23 @@ const TABS = ['buy', 'sell', 'deposit', 'withdraw'];
 let available = null; // AITBC units; null before the first balance
 let forms;
 
-// start wires the forms. opened(payment) gets a new payment; moved() is called after
+// start wires the forms. onPayment(payment) gets a new payment; onChange() is called after
 // the server accepted anything else.
-export function start({ opened, moved }) {
+export function start({ onPayment, onChange }) {
   startTabs();
   book.start();
-  forms = { buy: buyForm(opened), sell: sellForm(moved), deposit: depositForm(moved), withdraw: withdrawForm(moved) };
+  forms = { buy: buyForm(onPayment), sell: sellForm(onChange), deposit: depositForm(onChange), withdraw: withdrawForm(onChange) };
   terms.watch(showTerms);
 }
 
-// setAvailable tells what can be sold and withdrawn.
+// setAvailable sets the amount that can be sold and withdrawn.
 export function setAvailable(units) {
   available = units;
   forms.sell.validate();
   forms.withdraw.validate();
 }
 
-// clear forgets what was typed, at logout.
+// clear empties the forms, at logout.
 export function clear() {
   available = null;
   Object.values(forms).forEach((form) => form.reset());
@@ -74,57 +74,57 @@ function amountIn(input) {
 
 const btc = (units) => `${format(units, 8)} BTC`;
 const aitbc = (units) => `${format(units)} AITBC`;
-const told = (transaction) => aitbc(fromJSON(transaction.amount));
+const amountOf = (transaction) => aitbc(fromJSON(transaction.amount));
 
-function buyForm(opened) {
+function buyForm(onPayment) {
   const amount = $('buy-aitbc');
   const pay = $('buy-btc');
-  let led = amount; // the field that was typed in; the other follows
+  let source = amount; // the field that was edited last; the other is computed from it
 
-  function follow() {
-    const other = led === amount ? pay : amount;
+  function fillOther() {
+    const other = source === amount ? pay : amount;
     const t = terms.get();
-    const { units } = amountIn(led);
+    const { units } = amountIn(source);
     if (!t || units === undefined) other.value = '';
-    else other.value = plain(led === amount ? buyQuote(units, t).total : mostFor(units, t));
+    else other.value = plain(source === amount ? buyQuote(units, t).total : mostFor(units, t));
     if (other.value === '0') other.value = '';
   }
 
   const form = new Form($('buy'), {
     read() {
       const t = terms.get();
-      const typed = amountIn(led);
+      const typed = amountIn(source);
       const errors = {};
-      const field = led === amount ? 'aitbc_amount' : 'btc_amount';
+      const field = source === amount ? 'aitbc_amount' : 'btc_amount';
       setText($('buy-fee'), '–');
       if (!t || typed.error !== undefined) return { errors: { [field]: typed.error ?? '' } };
-      const units = led === amount ? typed.units : mostFor(typed.units, t);
+      const units = source === amount ? typed.units : mostFor(typed.units, t);
       const { total, fee } = buyQuote(units, t);
       setText($('buy-fee'), btc(fee));
-      const asked = led === amount ? total : typed.units;
+      const asked = source === amount ? total : typed.units;
       if (asked > t.maxPayment) errors[field] = `At most ${btc(t.maxPayment)}, which is ${aitbc(mostFor(t.maxPayment, t))}`;
       else if (asked < t.minPayment || total < t.minPayment) errors[field] = `At least ${btc(t.minPayment)}, which is ${aitbc(leastFor(t))}`;
       return { members: { aitbc_amount: units, btc_amount: total }, errors };
     },
     send: (members, waiting) => api.postOnce('/api/exchange/create-payment', members, { waiting }),
-    done: opened,
+    done: onPayment,
   });
   for (const input of [amount, pay]) {
-    // In the capture phase, so that the other field has followed before the form looks.
+    // In the capture phase, so that the other field is filled before the form validates.
     input.form.addEventListener('input', (event) => {
       if (event.target !== input) return;
-      led = input;
+      source = input;
       form.refused.clear();
-      follow();
+      fillOther();
     }, { capture: true });
   }
-  // Not every number of satoshi is the price of some amount: what will be paid is shown.
+  // Not every number of satoshi is the price of some amount: this shows the real price.
   pay.addEventListener('change', () => {
     const { units } = amountIn(amount);
     if (units !== undefined) pay.value = plain(buyQuote(units, terms.get()).total);
   });
   chips($('buy-chips'), ['0.001', '0.01', '0.1', '1'], (text) => `${text} BTC`, (text) => type(pay, text));
-  terms.watch(() => { follow(); form.validate(); });
+  terms.watch(() => { fillOther(); form.validate(); });
   return form;
 }
 
@@ -135,7 +135,7 @@ function leastFor(t) {
   return most + t.rate / UNIT + 1n; // a satoshi's worth more
 }
 
-function sellForm(moved) {
+function sellForm(onChange) {
   const amount = $('sell-aitbc');
   const address = $('sell-address');
   const form = new Form($('sell'), {
@@ -160,8 +160,8 @@ function sellForm(moved) {
     },
     send: (members, waiting) => api.postOnce('/api/exchange/sell', members, { waiting }).catch((error) => { throw book.refusal(error, 'btc_address'); }),
     done: (sale) => {
-      say(`Sale placed: ${told(sale)} are held until the Bitcoin is paid`);
-      moved(sale);
+      say(`Sale placed: ${amountOf(sale)} are held until the Bitcoin is paid`);
+      onChange(sale);
     },
   });
   parts($('sell-chips'), amount, () => available ?? 0n);
@@ -170,7 +170,7 @@ function sellForm(moved) {
   return form;
 }
 
-function depositForm(moved) {
+function depositForm(onChange) {
   const amount = $('deposit-amount');
   const form = new Form($('deposit'), {
     read() {
@@ -179,15 +179,15 @@ function depositForm(moved) {
     },
     send: (members, waiting) => api.postOnce(`/api/users/${session.get().user_id}/deposits`, members, { waiting }),
     done: (deposit) => {
-      say(`${told(deposit)} deposited`);
-      moved(deposit);
+      say(`${amountOf(deposit)} deposited`);
+      onChange(deposit);
     },
   });
   chips($('deposit-chips'), ['100', '1000', '10000'], (text) => format(parse(text), 0), (text) => type(amount, text));
   return form;
 }
 
-function withdrawForm(moved) {
+function withdrawForm(onChange) {
   const amount = $('withdraw-amount');
   const address = $('withdraw-address');
   const most = () => {
@@ -208,8 +208,8 @@ function withdrawForm(moved) {
     },
     send: (members, waiting) => api.postOnce(`/api/users/${session.get().user_id}/withdrawals`, members, { waiting }).catch((error) => { throw book.refusal(error, 'to_address'); }),
     done: (withdrawal) => {
-      say(`Withdrawal placed: ${told(withdrawal)} are held until it is sent`);
-      moved(withdrawal);
+      say(`Withdrawal placed: ${amountOf(withdrawal)} are held until it is sent`);
+      onChange(withdrawal);
     },
   });
   $('withdraw-book').addEventListener('click', () => fromBook('aitbc', address));
