@@ -72,8 +72,8 @@ func (b *BitcoinChain) Start(resume Resume, handle Handle) {
 		go b.begin(resume)
 		return
 	}
-	b.ready.Store(true)
 	b.watch(resume, resume.Trail[0].Height)
+	b.ready.Store(true) // there is something to watch an address with
 	go b.run()
 }
 
