@@ -86,8 +86,8 @@ type openTransaction struct {
 type datedTrade struct {
 	Trade
 	quote Trade
-	at account.Time
-	id account.TransactionID
+	at    account.Time
+	id    account.TransactionID
 }
 
 func (t *datedTrade) before(other *datedTrade) bool {
