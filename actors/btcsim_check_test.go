@@ -117,8 +117,9 @@ func (s *btcSim) published() string {
 			out += fmt.Sprintf("\n%s %x", u.wallet, state.StateHash())
 		}
 	}
-	market := s.x.Market() // a payment that was credited in parts is one trade after a start
-	out += fmt.Sprintf("\n%s %s %d %d", market.Volume, market.VolumeBTC, market.TotalPayments, market.OpenPayments)
+	market := s.x.Market() // of the trades of one microsecond, which are many here, any may be the last
+	market.Last, market.DayAgo = actors.Trade{}, actors.Trade{}
+	out += fmt.Sprintf("\n%+v", market)
 	for _, t := range s.transactions(isTrade) {
 		out += fmt.Sprintf("\n%s %s %s %+v", t.id, t.Type, t.Status, *t.Detail)
 		if t.Type == account.TypeBuy {

@@ -295,6 +295,7 @@ func (s *btcSim) restore() error {
 	mark := b.mark
 	s.disk, s.copied = b.disk.clone(), &mark
 	s.answered, s.lifted = maps.Clone(b.answered), maps.Clone(b.lifted)
+	s.backups = slices.DeleteFunc(s.backups, func(later *btcBackup) bool { return later.at > b.at }) // of a history that is given up
 	s.papers = slices.DeleteFunc(s.papers, func(p *btcPaper) bool { return p.at > b.at })
 	s.held = slices.DeleteFunc(s.held, func(h *btcHeld) bool { return h.exported > b.at })
 	for _, p := range s.payments {

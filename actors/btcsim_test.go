@@ -57,22 +57,22 @@ type btcSim struct {
 	final   map[chainhash.Hash]bool   // transactions that once had all confirmations
 	tainted map[string]bool           // addresses of sales that a chain which took back what was final may leave unpaid, or paid twice
 
-	disk      *simDisk
-	log       *btcLog
-	snapshots *simSnapshots
-	wire      *btcWire
-	journal   *persistence.Journal
-	x         *actors.Exchange
-	chain     *actors.BitcoinChain
-	ctx       context.Context // of the calls of a life
-	cancel    context.CancelFunc
-	lives     []btcLife // all so far; the last is the present one
-	backups   []*btcBackup
-	copied    *actors.Copy // the mark of the disk
-	moved bool // to the second key
-	firstIndex uint32       // that is asked for at each start
-	broken    atomic.Pointer[string] // an invariant
-	alerts    btcAlerts
+	disk       *simDisk
+	log        *btcLog
+	snapshots  *simSnapshots
+	wire       *btcWire
+	journal    *persistence.Journal
+	x          *actors.Exchange
+	chain      *actors.BitcoinChain
+	ctx        context.Context // of the calls of a life
+	cancel     context.CancelFunc
+	lives      []btcLife // all so far; the last is the present one
+	backups    []*btcBackup
+	copied     *actors.Copy           // the mark of the disk
+	moved      bool                   // to the second key
+	firstIndex uint32                 // that is asked for at each start
+	broken     atomic.Pointer[string] // an invariant
+	alerts     btcAlerts
 
 	users     []*btcUser
 	payments  []*btcPayment // every one that was answered, in this order
@@ -96,7 +96,7 @@ type btcCount struct {
 	histories, steps                                           int
 	payments, paid, replaced, sales, exports, imports, cancels int
 	blocks, reorgs, deep                                       int
-	restarts, crashes, restores, moves, checks                        int
+	restarts, crashes, restores, moves, checks                 int
 	confirmed, refunds, frozen, unassigned, reconciled         int
 }
 

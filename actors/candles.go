@@ -39,28 +39,28 @@ const (
 	dayCandles    = 10 * 366
 )
 
-// traded adds a trade. One that is older than the ring is left out. The order in
+// traded adds a trade at the price of a quote. One that is older than the ring is left out. The order in
 // which trades come does not matter, but for those of the same microsecond.
-func (s *series) traded(t Trade, at account.Time) {
+func (s *series) traded(quote, t Trade, at account.Time) {
 	start := at - at%s.length
 	c := &s.ring[int64(start/s.length)%int64(len(s.ring))]
 	switch {
 	case start < c.Start:
 		return
 	case start > c.Start:
-		*c = Candle{Start: start, Open: t, High: t, Low: t, openAt: at}
+		*c = Candle{Start: start, Open: quote, High: quote, Low: quote, openAt: at}
 	}
 	if at < c.openAt {
-		c.Open, c.openAt = t, at
+		c.Open, c.openAt = quote, at
 	}
 	if at >= c.closeAt {
-		c.Close, c.closeAt = t, at
+		c.Close, c.closeAt = quote, at
 	}
-	if higher(t, c.High) {
-		c.High = t
+	if higher(quote, c.High) {
+		c.High = quote
 	}
-	if higher(c.Low, t) {
-		c.Low = t
+	if higher(c.Low, quote) {
+		c.Low = quote
 	}
 	c.Volume, c.VolumeBTC = saturate(c.Volume, t.AITBC), saturate(c.VolumeBTC, t.BTC)
 }

@@ -16,7 +16,7 @@ func TestCandlesAreWhatTheTradesSay(t *testing.T) {
 	s := newSeries(time.Minute, minuteCandles)
 	minute := account.Time(time.Minute / time.Microsecond)
 	start := 20_000 * candleDay
-	trade := func(aitbc, btc account.Money, at account.Time) { s.traded(Trade{aitbc, btc}, at) }
+	trade := func(aitbc, btc account.Money, at account.Time) { s.traded(Trade{aitbc, btc}, Trade{aitbc, btc}, at) }
 	trade(100, 10, start)          // 0.1
 	trade(200, 60, start+1)        // 0.3
 	trade(300, 15, start+minute-1) // 0.05
@@ -73,14 +73,14 @@ func TestALongerCandleIsTheSumOfTheShorterOnes(t *testing.T) {
 				AITBC: account.Money(rapid.Int64Min(1).Draw(t, "aitbc")),
 				BTC:   account.Money(rapid.Int64Min(1).Draw(t, "btc")),
 			}
-			minutes.traded(trade, at)
-			hours.traded(trade, at)
+			minutes.traded(trade, trade, at)
+			hours.traded(trade, trade, at)
 			trades = append(trades, dated{trade, at})
 			last = at
 			at += account.Time(rapid.Int64Range(1, 20*60_000_000).Draw(t, "step"))
 		}
 		for i := len(trades) - 1; i >= 0; i-- {
-			backwards.traded(trades[i].Trade, trades[i].at)
+			backwards.traded(trades[i].Trade, trades[i].Trade, trades[i].at)
 		}
 		hour := account.Time(time.Hour / time.Microsecond)
 		if forth, back := hours.latest(last, hour, 1000), backwards.latest(last, hour, 1000); !slices.Equal(forth, back) {

@@ -508,3 +508,29 @@ func TestARefusedCommandIsLoggedByItsName(t *testing.T) {
 		t.Errorf("an output too many is logged as\n%s", log)
 	}
 }
+
+func TestAPaymentThatIsCreditedInPartsIsTheSameTradeAfterARestart(t *testing.T) {
+	disk := onDisk(t, t.TempDir())
+	flags := func(s *setup) { s.actors.Policy.Overpaid = bitcoin.Proportion }
+	p := newPaidWorld(t, disk, flags)
+	id, other := p.buy(p.s, thousand), p.buy(p.s, 3*thousand)
+	p.block(100, p.output(id, 1, price))
+	p.block(101)
+	p.block(102, p.output(other, 2, 3*price))
+	p.block(103, p.output(id, 3, 777)) // more, at a price that is rounded
+	p.block(105)
+	if got := p.transaction(id); got.Credited() <= thousand {
+		t.Fatalf("%s is credited", got.Credited())
+	}
+	market, candles := p.Market(), p.Candles(time.Minute, 10)
+	if want := (actors.Trade{AITBC: 3 * thousand, BTC: 3_000_000}); market.Last != want {
+		t.Errorf("the last trade is %+v, want %+v, whose payment was credited last", market.Last, want)
+	}
+	p.restart(disk, flags)
+	if after := p.Market(); after != market {
+		t.Errorf("after a restart the market is %+v, it was %+v", after, market)
+	}
+	if after := p.Candles(time.Minute, 10); !slices.Equal(after, candles) {
+		t.Errorf("after a restart the candles are %+v, they were %+v", after, candles)
+	}
+}

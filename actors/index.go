@@ -59,8 +59,8 @@ func (r *recovery) index() error {
 	for _, o := range all.open {
 		x.opened(o.user, o.n, o.user.durable.Load())
 	}
-	x.market.restore(all.payments, func(yield func(Trade, account.Time) bool) {
-		inOrder(shares, func(t *datedTrade) bool { return yield(t.Trade, t.at) })
+	x.market.restore(all.payments, func(yield func(datedTrade) bool) {
+		inOrder(shares, func(t *datedTrade) bool { return yield(*t) })
 	})
 	r.tell(r.told.Total)
 	return r.ctx.Err()
@@ -85,8 +85,9 @@ type openTransaction struct {
 // datedTrade is a trade, and what makes the order of trades the same every time.
 type datedTrade struct {
 	Trade
-	at account.Time
-	id account.TransactionID
+	quote Trade
+	at    account.Time
+	id    account.TransactionID
 }
 
 func (t *datedTrade) before(other *datedTrade) bool {
@@ -134,7 +135,7 @@ func (s *indexShare) index(d *directory, users []*user) {
 				continue
 			}
 			for n, t := range h.Backward(1, h.Last(), kind, account.Completed) {
-				s.trades = append(s.trades, datedTrade{tradeOf(&t), t.ConfirmedAt, account.TransactionID{User: u.id, N: n}})
+				s.trades = append(s.trades, datedTrade{tradeOf(&t), quoteOf(&t), t.ConfirmedAt, account.TransactionID{User: u.id, N: n}})
 			}
 		}
 	}

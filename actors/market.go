@@ -18,9 +18,18 @@ type Trade struct {
 // tradeOf returns the trade of a completed buy or sale.
 func tradeOf(t *account.Transaction) Trade {
 	if t.Type == account.TypeSell {
-		return Trade{AITBC: t.Amount, BTC: t.Detail.BTC + t.Detail.BTCFee}
+		return quoteOf(t)
 	}
 	return Trade{AITBC: t.Credited(), BTC: boughtFor(t, t.Credited())}
+}
+
+// quoteOf returns the whole of a buy or sale as it was quoted. Its price is that of all
+// trades of it, however much of a buy is credited, and in how many parts.
+func quoteOf(t *account.Transaction) Trade {
+	if t.Type == account.TypeSell {
+		return Trade{AITBC: t.Amount, BTC: t.Detail.BTC + t.Detail.BTCFee}
+	}
+	return Trade{AITBC: t.Amount, BTC: t.Detail.BTC - t.Detail.BTCFee}
 }
 
 // boughtFor is the part of a buy's price before the fee that so much of it cost.
@@ -34,8 +43,8 @@ func boughtFor(t *account.Transaction, credited account.Money) account.Money {
 
 // MarketStats are derived from trades, and from nothing else.
 type MarketStats struct {
-	Last          Trade         // the latest trade; zero if there has been none
-	DayAgo        Trade         // the latest trade 24 hours ago; the earliest since, if there was none before
+	Last          Trade         // the latest trade, as it was quoted; zero if there has been none
+	DayAgo        Trade         // the same of the latest trade 24 hours ago; the earliest since, if there was none before
 	Volume        account.Money // AITBC traded in the last 24 hours
 	VolumeBTC     account.Money // satoshi traded in the last 24 hours
 	TotalPayments uint64        // ever created
@@ -68,9 +77,10 @@ func (m *market) init() {
 }
 
 type tradeMinute struct {
-	number      int64 // minutes since the epoch
-	aitbc, btc  account.Money
-	first, last Trade
+	number          int64 // minutes since the epoch
+	aitbc, btc      account.Money
+	first, last     Trade
+	firstAt, lastAt account.Time
 }
 
 func (m *market) paymentCreated() {
@@ -81,37 +91,45 @@ func (m *market) paymentCreated() {
 
 // restore sets what recovery has found: how many payments there ever were, and
 // every trade in the order of its time.
-func (m *market) restore(payments uint64, trades iter.Seq2[Trade, account.Time]) {
+func (m *market) restore(payments uint64, trades iter.Seq[datedTrade]) {
 	m.mu.Lock()
 	m.total = payments
 	m.mu.Unlock()
-	for t, at := range trades {
-		m.traded(t, at)
+	for t := range trades {
+		m.traded(t.quote, t.Trade, t.at)
 	}
 }
 
-// traded adds a trade. Trades come in the journal's order, in which the times of
-// different users may differ a little.
-func (m *market) traded(t Trade, at account.Time) {
+// traded adds a trade at the price of a quote. Trades come in the journal's order, in
+// which the times of different users may differ a little, and what is credited later
+// counts to the time of a payment's first credit; how the market stands follows from
+// the times alone, but for trades of the same microsecond.
+func (m *market) traded(quote, t Trade, at account.Time) {
 	number := int64(at / marketMinute)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.chart(t, at)
+	m.chart(quote, t, at)
 	if at >= m.lastAt {
-		m.last, m.lastAt = t, at
+		m.last, m.lastAt = quote, at
 	}
 	slot := &m.minutes[number%int64(len(m.minutes))]
 	if number < slot.number { // a day late: it can only be what came before
-		m.keepBefore(t, number)
+		m.keepBefore(quote, number)
 		return
 	}
 	if number > slot.number {
 		if slot.number != 0 {
 			m.keepBefore(slot.last, slot.number)
 		}
-		*slot = tradeMinute{number: number, first: t}
+		*slot = tradeMinute{number: number, first: quote, firstAt: at}
 	}
-	slot.aitbc, slot.btc, slot.last = saturate(slot.aitbc, t.AITBC), saturate(slot.btc, t.BTC), t
+	slot.aitbc, slot.btc = saturate(slot.aitbc, t.AITBC), saturate(slot.btc, t.BTC)
+	if at < slot.firstAt {
+		slot.first, slot.firstAt = quote, at
+	}
+	if at >= slot.lastAt {
+		slot.last, slot.lastAt = quote, at
+	}
 }
 
 func (m *market) keepBefore(t Trade, number int64) {
@@ -122,9 +140,9 @@ func (m *market) keepBefore(t Trade, number int64) {
 
 // chart adds a trade to the candles, in any order. The caller holds mu, or is
 // recovery.
-func (m *market) chart(t Trade, at account.Time) {
+func (m *market) chart(quote, t Trade, at account.Time) {
 	for _, s := range [...]*series{&m.minuteCandles, &m.hourCandles, &m.dayCandles} {
-		s.traded(t, at)
+		s.traded(quote, t, at)
 	}
 }
 

@@ -101,9 +101,8 @@ func (x *Exchange) credited(u *user, state *account.State, e *account.PaymentCre
 	before := t.Credited() - e.Amount
 	// What is credited later counts to the time of the first, so that the market
 	// follows from the states alone.
-	if trade := (Trade{AITBC: e.Amount, BTC: boughtFor(&t, t.Credited()) - boughtFor(&t, before)}); trade.BTC > 0 {
-		x.market.traded(trade, t.ConfirmedAt)
-	}
+	part := Trade{AITBC: e.Amount, BTC: boughtFor(&t, t.Credited()) - boughtFor(&t, before)}
+	x.market.traded(quoteOf(&t), part, t.ConfirmedAt)
 	if before == 0 {
 		x.closed(u, e.N, t.Type)
 	}

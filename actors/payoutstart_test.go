@@ -103,7 +103,7 @@ func TestAReplacementIsNotJudgedBeforeTheChainOfACopyHasStarted(t *testing.T) {
 		s.takePapers()
 		packet := parsePacket(s.papers[0].text)
 		packet.UnsignedTx.TxOut[len(packet.UnsignedTx.TxOut)-1].Value -= 3000
-		signed := s.signPacket(number, packet)
+		signed := s.signPacket(s.papers[0], packet)
 		life := *s.life()
 		if err := s.stop(); err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ func (s *btcSim) signed(number uint32, tx *wire.MsgTx, coins []bitcoin.Coin, cha
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.signPacket(number, parsePacket(text))
+	return s.signPacket(&btcPaper{number: number}, parsePacket(text))
 }
 
 // withCoin is a payout's transaction with another coin in it, of which fee goes to the

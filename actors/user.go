@@ -158,7 +158,7 @@ func (x *Exchange) observe(u *user, state *account.State, event account.Event, a
 	case *account.TxCompleted:
 		t, _ := state.History.At(e.N)
 		if t.Type == account.TypeBuy || t.Type == account.TypeSell {
-			x.market.traded(tradeOf(&t), at)
+			x.market.traded(quoteOf(&t), tradeOf(&t), at)
 		}
 		x.closed(u, e.N, t.Type)
 	case *account.PaymentCredited:
