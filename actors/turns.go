@@ -9,17 +9,18 @@ type turns chan struct{}
 func newTurns() turns { return make(turns, 1) }
 
 // Lock waits for one's turn, or until ctx is done: whoever has it may wait for a node that
-// does not answer, and nobody who stops waits for that.
+// does not answer, and nobody who stops waits for that. Once ctx is done, nobody gets it:
+// that whoever had it ends at that moment too decides nothing.
 func (t turns) Lock(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	select {
 	case t <- struct{}{}:
-		return nil
+		if ctx.Err() == nil {
+			return nil
+		}
+		t.Unlock()
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
 
 // Unlock ends it.
