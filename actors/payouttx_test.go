@@ -104,7 +104,7 @@ func TestWhatSpendsACoinThatOnlyAReplacementHasIsKnown(t *testing.T) {
 		s.confirmed(s.elsewhere(coin))
 		s.reconciles()
 		// The replacement can't be paid any more. What was exported can.
-		original := s.signPacket(number, parsePacket(s.papers[0].text))
+		original := s.signPacket(&btcPaper{number: number}, parsePacket(s.papers[0].text))
 		if _, sendErr, err := s.x.SignPayout(s.ctx, number, original.signed, "olga"); err != nil || sendErr != nil {
 			t.Fatal(err, sendErr)
 		}
@@ -157,7 +157,7 @@ func TestASaleThatAnotherPayoutsTransactionPaysTooIsAnAlert(t *testing.T) {
 		tx.TxOut = slices.Insert(tx.TxOut, 1, payee)
 		packet.Outputs = slices.Insert(packet.Outputs, 1, other.Outputs[0])
 		tx.TxOut[2].Value -= payee.Value
-		if err := s.node.Submit(s.signPacket(number, packet).tx); err != nil {
+		if err := s.node.Submit(s.signPacket(&btcPaper{number: number}, packet).tx); err != nil {
 			t.Fatal(err)
 		}
 		s.pause(time.Minute)
