@@ -366,3 +366,37 @@ func TestWhatAMoveToAnotherKeySkipsIsWatchedUnderBothKeys(t *testing.T) {
 		t.Errorf("%d outputs wait for an operator: %+v", total, outputs)
 	}
 }
+
+// Whoever is refused a payment gives its index back, and the next one gets it: it may be
+// given out after a backup that has higher ones.
+func TestAnIndexThatWasGivenBackBeforeABackupIsWatchedAfterARestore(t *testing.T) {
+	keys := keysOf(t, bitcointest.AccountKey, bitcoin.Regtest)
+	log := &memoryLog{}
+	giving := &derivedChain{keys: keys}
+	w := start(t, log, withChain(giving), withIdentity(realWith(keys)))
+	s, _ := w.login("aitbc1wallet_payer")
+	w.buy(s, 1000*account.Unit)
+	giving.next++ // index 1 was given back
+	w.buy(s, 1000*account.Unit)
+	w.stop()
+
+	chain := &payingChain{derivedChain: derivedChain{keys: keys}, started: make(chan struct{})}
+	w = start(t, &memoryLog{frames: log.frames}, withChain(chain), withIdentity(realWith(keys)),
+		func(s *setup) { s.actors.Copy = &actors.Copy{ID: account.CopyID{1}, Taken: time.Now()} })
+	<-chain.started
+	for index := range uint32(3) {
+		address, err := keys.Address(index)
+		if err != nil || !slices.Contains(chain.resume.Addresses, address) {
+			t.Errorf("address %d is not watched: %v", index, err)
+		}
+		block := bitcoin.Ref{Height: 5 + int32(index), Hash: [32]byte{5, byte(index)}}
+		out := bitcoin.Output{Out: wire.OutPoint{Hash: [32]byte{9, byte(index)}}, BTC: 1_005_000, Address: address}
+		chain.tell(t, &bitcoin.InBlock{Output: out, Block: block, Time: time.Now()}, &bitcoin.Tip{Block: block, Time: time.Now()})
+	}
+	if outputs, total, _ := w.UnassignedOutputs(false, 0, 10); total != 1 || outputs[0].Index != 1 {
+		t.Errorf("%d outputs wait for an operator, not the one of index 1 alone: %+v", total, outputs)
+	}
+	if balance := w.state(s.UserID()).Balance; balance != 2000*account.Unit {
+		t.Errorf("the payments of the log brought %s AITBC", balance)
+	}
+}

@@ -36,6 +36,10 @@ var (
 	payoutMargin      = margin{least: 1_000, most: 100_000, period: time.Minute}
 )
 
+// givenBackBelow is how far below the next index one may be that was given back, by whoever
+// was refused a payment, and given out after the copy was made: the log has it not.
+const givenBackBelow = 10_000
+
 // after is the margin for a copy of a certain age.
 func (m margin) after(age time.Duration) uint32 {
 	return uint32(min(int64(m.most), int64(m.least)+int64(max(0, age)/m.period)))
@@ -54,7 +58,7 @@ func (x *Exchange) noteRestore() error {
 				Copy: c.ID, Transactions: transactionMargin.after(age), Notices: noticeMargin.after(age), Payouts: payoutMargin.after(age),
 				TOTPStep: secondfactor.LastTOTPStep(x.cfg.Now()),
 			},
-			Range: account.IndexRange{From: next, To: min(max(next+indexMargin.after(age), x.cfg.FirstIndex), bitcoin.MaxIndex+1)},
+			Range: account.IndexRange{From: x.firstUnknown(next), To: min(max(next+indexMargin.after(age), x.cfg.FirstIndex), bitcoin.MaxIndex+1)},
 		}
 		if _, err := x.do(x.cursor, command, nil); err != nil {
 			return fmt.Errorf("the data are a copy, and that can't be noted: %w", err)
@@ -77,6 +81,16 @@ func (x *Exchange) noteRestore() error {
 		x.log.Info("the first index that was asked for has no effect: addresses up to a higher one were given out or skipped", slog.Int("asked_for", int(first)), slog.Int("next_index", int(next)))
 	}
 	return nil
+}
+
+// firstUnknown is the first index below next that may have been given out and is not in the
+// log. Those of the log's payments are not skipped: see unassigned.resume.
+func (x *Exchange) firstUnknown(next uint32) uint32 {
+	var skipped uint32
+	if state := x.cursor.durable.Load(); state != nil {
+		skipped = state.Restored.NextIndex()
+	}
+	return max(skipped, next-min(next, givenBackBelow))
 }
 
 // takenOver is how many restores are in the log.

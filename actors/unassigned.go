@@ -49,7 +49,7 @@ func (u *unassigned) resume() (r Resume) {
 		// What was given out since the backup may be of a key that was moved to since.
 		for _, all := range append([]*bitcoin.Keys{keys}, keys.Later(skipped.To-1)...) {
 			for i, address := range all.Addresses(skipped.From, skipped.To) {
-				if address != "" {
+				if _, paid := u.exchange.payments.byAddress.Load(address); address != "" && !paid {
 					indexes[address] = skipped.From + uint32(i)
 					r.Addresses = append(r.Addresses, address)
 				}

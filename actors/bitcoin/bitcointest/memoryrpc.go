@@ -247,8 +247,8 @@ func read(params json.RawMessage, into ...any) *refusal {
 	if err := json.Unmarshal(params, &given); err != nil {
 		return &refusal{codeInvalidParams, err.Error()}
 	}
-	for i := range min(len(given), len(into)) {
-		if err := json.Unmarshal(given[i], into[i]); err != nil {
+	for i, one := range given[:min(len(given), len(into))] {
+		if err := json.Unmarshal(one, into[i]); err != nil {
 			return &refusal{codeInvalidParams, err.Error()}
 		}
 	}
