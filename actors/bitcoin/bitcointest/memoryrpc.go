@@ -247,8 +247,11 @@ func read(params json.RawMessage, into ...any) *refusal {
 	if err := json.Unmarshal(params, &given); err != nil {
 		return &refusal{codeInvalidParams, err.Error()}
 	}
-	for i, one := range given[:min(len(given), len(into))] {
-		if err := json.Unmarshal(one, into[i]); err != nil {
+	for i, parameter := range into {
+		if i == len(given) {
+			break
+		}
+		if err := json.Unmarshal(given[i], parameter); err != nil {
 			return &refusal{codeInvalidParams, err.Error()}
 		}
 	}
