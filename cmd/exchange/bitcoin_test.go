@@ -36,10 +36,22 @@ func newBuyer(t *testing.T, node *bitcointest.Node, options ...string) *buyer {
 		"--auth", "open", "--throttle", "off", "--log-level", "warn", "--bitcoin-network", "regtest", "--bitcoin-rpc", node.URL,
 		"--bitcoin-rpc-user", node.User, "--bitcoin-rpc-pass-file", node.PassFile, "--bitcoin-xpub", testXpub, "--bitcoin-poll", "20ms",
 		"--address-cooling-off", "0s", // nobody waits a day to sell here
+		"--operator-key-file", operatorKeyFile(t),
 	}, options...)}
 	b.service = startService(t, b.data, b.options...)
 	b.id, b.token = b.login("aitbc1wallet_buyer")
 	return b
+}
+
+// operatorKeyFile returns a file with operatorKey, an admin's. Unlike the environment, it
+// lets tests run beside others.
+func operatorKeyFile(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "operators")
+	if err := os.WriteFile(file, []byte(operatorKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // restart runs the service again after it was killed.
@@ -135,6 +147,7 @@ func pay(q asked, satoshi int64) bitcointest.Payment {
 }
 
 func TestARealPaymentIsCreditedAfterItsConfirmations(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	b := newBuyer(t, n, "--confirmations", "3")
@@ -179,6 +192,7 @@ func TestARealPaymentIsCreditedAfterItsConfirmations(t *testing.T) {
 }
 
 func TestTheRateComesFromTheFeedWhileItIsYoung(t *testing.T) {
+	t.Parallel()
 	feed := filepath.Join(t.TempDir(), "rate.json")
 	write := func(rate string, at time.Time) {
 		t.Helper()
@@ -213,6 +227,7 @@ func TestTheRateComesFromTheFeedWhileItIsYoung(t *testing.T) {
 }
 
 func TestARealPaymentExpiresOrComesLate(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(105)
 	b := newBuyer(t, n, "--payment-timeout", "2s", "--underpaid", "proportion")
@@ -232,6 +247,7 @@ func TestARealPaymentExpiresOrComesLate(t *testing.T) {
 }
 
 func TestAReorganisationTakesBackASightingAndFreezesACredit(t *testing.T) {
+	t.Parallel()
 	n, other := bitcointest.Start(t), bitcointest.Start(t)
 	n.Generate(110)
 	n.Connect(other)
@@ -273,6 +289,7 @@ func TestAReorganisationTakesBackASightingAndFreezesACredit(t *testing.T) {
 }
 
 func TestAKillBetweenBlockAndCreditCreditsEveryOutputOnce(t *testing.T) {
+	t.Parallel()
 	const rounds = 20
 	n := bitcointest.Start(t)
 	n.Generate(125)
@@ -322,6 +339,7 @@ func TestAKillBetweenBlockAndCreditCreditsEveryOutputOnce(t *testing.T) {
 }
 
 func TestANodeThatIsKilledLosesNoPayment(t *testing.T) {
+	t.Parallel()
 	n, other := bitcointest.Start(t), bitcointest.Start(t)
 	n.Generate(105)
 	n.Connect(other)
@@ -346,6 +364,7 @@ func spendable(n, other *bitcointest.Node) bitcointest.Coin {
 // TestAThousandPaymentsOfOneBlockAreCredited logs the time from the block to the
 // last credit.
 func TestAThousandPaymentsOfOneBlockAreCredited(t *testing.T) {
+	t.Parallel()
 	const users, each = 10, account.MaxOpenPayments
 	n := bitcointest.Start(t)
 	n.Generate(115)
@@ -382,6 +401,7 @@ func TestAThousandPaymentsOfOneBlockAreCredited(t *testing.T) {
 }
 
 func TestANodeOfAnotherNetworkIsRefused(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	options := func(network string, more ...string) []string {
 		return append([]string{

@@ -34,6 +34,7 @@ func refusedStart(t *testing.T, data string, options []string, words ...string) 
 }
 
 func TestARealExchangeIsNeverServedAsADemoNorADemoAsReal(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	s := startService(t, data, "--demo=false", "--auth", "open")
 	id, token := s.login("aitbc1wallet_real")
@@ -67,6 +68,7 @@ func TestARealExchangeIsNeverServedAsADemoNorADemoAsReal(t *testing.T) {
 const fingerprint = "fd13aac9"
 
 func TestTheNetworkAndTheKeyOfTheDataStay(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(101)
 	b := newBuyer(t, n)
@@ -125,6 +127,7 @@ func earlier(t *testing.T, which string) (data string) {
 }
 
 func TestTheDataOfAnEarlierVersionIsTakenForWhatItShows(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	node := []string{"--auth", "open", "--log-level", "warn", "--bitcoin-network", "regtest", "--bitcoin-rpc", n.URL, "--bitcoin-rpc-user", n.User, "--bitcoin-rpc-pass-file", n.PassFile, "--bitcoin-poll", "20ms", "--bitcoin-xpub"}
 
@@ -175,6 +178,7 @@ func derived(t *testing.T, xpub string, index uint32) string {
 }
 
 func TestAfterAMoveToAnotherKeyBothArePaidAndSpent(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 1)
@@ -250,6 +254,7 @@ func TestAfterAMoveToAnotherKeyBothArePaidAndSpent(t *testing.T) {
 // TestACoinThatTheKeyDoesNotDeriveIsInNoPayout has a payment in the log whose address is
 // not the one of its index, as a log would that was served with two keys.
 func TestACoinThatTheKeyDoesNotDeriveIsInNoPayout(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 1)

@@ -86,6 +86,7 @@ func (s *seller) refusesToEnd(sale string) {
 }
 
 func TestAPayoutWhoseFeeTheSignerRaisedIsPaidOnce(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"imported", "sent by somebody else"} {
 		t.Run(how, func(t *testing.T) {
 			n := bitcointest.Start(t)
@@ -129,6 +130,7 @@ func TestAPayoutWhoseFeeTheSignerRaisedIsPaidOnce(t *testing.T) {
 }
 
 func TestAReplacementThatDropsAPayeeFreesThatOneAlone(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2, "--confirmations", "2")
@@ -160,6 +162,7 @@ func TestAReplacementThatDropsAPayeeFreesThatOneAlone(t *testing.T) {
 }
 
 func TestNobodyEndsASaleThatACancelledPayoutMayStillPay(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2, "--confirmations", "3")
@@ -203,6 +206,7 @@ func (s *seller) restoreOlder(data string) {
 }
 
 func TestARestoredLogDoesNotPayAgainWhatWasPaidSince(t *testing.T) {
+	t.Parallel()
 	for _, isMined := range []bool{true, false} {
 		t.Run(fmt.Sprintf("mined %t", isMined), func(t *testing.T) {
 			n := bitcointest.Start(t)
@@ -251,6 +255,7 @@ func TestARestoredLogDoesNotPayAgainWhatWasPaidSince(t *testing.T) {
 // TestAPayoutThatWasReplacedBeforeSpendsWereWatchedIsAskedFor has a log that says that the
 // block with the replacement was read, as one does that was written by an older version.
 func TestAPayoutThatWasReplacedBeforeSpendsWereWatchedIsAskedFor(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2)
@@ -285,6 +290,7 @@ func TestAPayoutThatWasReplacedBeforeSpendsWereWatchedIsAskedFor(t *testing.T) {
 // TestASaleThatAnOlderVersionFreedAlthoughAReplacementPaidItIsNotPaidAgain has a log that
 // says what an older version wrote: the operator named the replacement as a stranger.
 func TestASaleThatAnOlderVersionFreedAlthoughAReplacementPaidItIsNotPaidAgain(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2)
@@ -317,6 +323,7 @@ func TestASaleThatAnOlderVersionFreedAlthoughAReplacementPaidItIsNotPaidAgain(t 
 // TestAPayoutWhoseCoinAStrangerTookIsFreeOnceTheOperatorSaysSo: the signer's wallet moved
 // the coin elsewhere, and a reorganisation takes that back.
 func TestAPayoutWhoseCoinAStrangerTookIsFreeOnceTheOperatorSaysSo(t *testing.T) {
+	t.Parallel()
 	n, other := bitcointest.Start(t), bitcointest.Start(t)
 	n.Generate(110)
 	n.Connect(other)
@@ -351,6 +358,7 @@ func TestAPayoutWhoseCoinAStrangerTookIsFreeOnceTheOperatorSaysSo(t *testing.T) 
 }
 
 func TestAReplacementThatAReorganisationTookBackIsSentAgain(t *testing.T) {
+	t.Parallel()
 	n, other := bitcointest.Start(t), bitcointest.Start(t)
 	n.Generate(110)
 	n.Connect(other)
@@ -386,6 +394,7 @@ func TestAReplacementThatAReorganisationTookBackIsSentAgain(t *testing.T) {
 }
 
 func TestATransactionThatPaysTwoPayoutsSettlesTheSalesOfBoth(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2, "--confirmations", "2")
@@ -418,6 +427,7 @@ func TestATransactionThatPaysTwoPayoutsSettlesTheSalesOfBoth(t *testing.T) {
 // TestASaleThatIsPaidBesideItsPayoutIsNotPaidByThatAsWell: the signer paid one payout's
 // sale from another one's coin.
 func TestASaleThatIsPaidBesideItsPayoutIsNotPaidByThatAsWell(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2, "--confirmations", "2")

@@ -28,7 +28,6 @@ type seller struct {
 // newSeller buys for so many coins of buyPrice.
 func newSeller(t *testing.T, node *bitcointest.Node, coins int, options ...string) *seller {
 	t.Helper()
-	t.Setenv(operatorKeyVariable, operatorKey)
 	s := &seller{buyer: newBuyer(t, node, options...)}
 	for range coins {
 		q := s.buy()
@@ -117,6 +116,7 @@ func hashOf(t *testing.T, text any) chainhash.Hash {
 }
 
 func TestASaleIsPaidOnceHoweverOftenTheServiceIsKilled(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2, "--confirmations", "2")
@@ -211,6 +211,7 @@ func TestASaleIsPaidOnceHoweverOftenTheServiceIsKilled(t *testing.T) {
 // the payout's record, and between a payout's end and the sale's: what the log then
 // holds is written into it.
 func TestClaimsAndPayoutsAgreeAfterAStop(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 2)
@@ -297,6 +298,7 @@ func (s *seller) refusesTampered(text string) {
 }
 
 func TestASignedPayoutIsSentWhenTheNodeIsBackAndAfterAReorganisation(t *testing.T) {
+	t.Parallel()
 	n, other, third := bitcointest.Start(t), bitcointest.Start(t), bitcointest.Start(t)
 	n.Generate(110)
 	n.Connect(other)
@@ -332,6 +334,7 @@ func TestASignedPayoutIsSentWhenTheNodeIsBackAndAfterAReorganisation(t *testing.
 }
 
 func TestACancelledPayoutCannotBePaidBesideTheNextOne(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 3)

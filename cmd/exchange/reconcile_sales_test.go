@@ -13,6 +13,7 @@ import (
 )
 
 func TestReconcileFindsSalesThatAreSettledTwice(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 3)

@@ -82,6 +82,7 @@ func outputOf(t *testing.T, l *ledger, q asked) (id account.TransactionID, o acc
 }
 
 func TestReconcileFindsEveryKindOfDifferenceAndNoOther(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	s := newSeller(t, n, 4)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestWhatWasPaidTooMuchIsSentBackByTheOperatorOnce(t *testing.T) {
-	t.Setenv(operatorKeyVariable, operatorKey)
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(105)
 	b := newBuyer(t, n)

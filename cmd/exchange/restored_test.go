@@ -105,7 +105,7 @@ func eventsOf(t *testing.T, data, kind string) (found []map[string]any) {
 }
 
 func TestARestoredBackupGivesNobodyTheAddressOfAnother(t *testing.T) {
-	t.Setenv(operatorKeyVariable, operatorKey)
+	t.Parallel()
 	n, branch := bitcointest.Start(t), bitcointest.Start(t)
 	n.Generate(105)
 	b := newBuyer(t, n, "--log-level", "info")
@@ -198,9 +198,9 @@ func TestARestoredBackupGivesNobodyTheAddressOfAnother(t *testing.T) {
 }
 
 func TestWhatARestoredBackupGivesOutIsNew(t *testing.T) {
-	t.Setenv(operatorKeyVariable, operatorKey)
+	t.Parallel()
 	data := t.TempDir()
-	b := &buyer{t: t, data: data, options: []string{"--demo", "--auth", "open", "--log-level", "warn"}}
+	b := &buyer{t: t, data: data, options: []string{"--demo", "--auth", "open", "--log-level", "warn", "--operator-key-file", operatorKeyFile(t)}}
 	b.service = startService(t, data, b.options...)
 	b.id, b.token = b.login("aitbc1wallet_buyer")
 	before := b.token
@@ -307,6 +307,7 @@ func TestWhatARestoredBackupGivesOutIsNew(t *testing.T) {
 }
 
 func TestTheFirstAddressIndexOnlyGoesUp(t *testing.T) {
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(105)
 	b := newBuyer(t, n, "--log-level", "info")
@@ -349,6 +350,7 @@ func TestTheFirstAddressIndexOnlyGoesUp(t *testing.T) {
 }
 
 func TestARepairThatCutsOffNothingMarksNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writeLog(t, dir, lives())
 	end := strconv.Itoa(len(lives()) + 2) // behind the journal's own frame and these

@@ -31,7 +31,7 @@ func (b *buyer) restartWith(options ...string) {
 }
 
 func TestChangedFlagsRefundNothingThatWasCreditedUnderOthers(t *testing.T) {
-	t.Setenv(operatorKeyVariable, operatorKey)
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	b := newBuyer(t, n, "--overpaid", "proportion", "--late", "proportion", "--payment-tolerance", "5")
@@ -71,7 +71,7 @@ func TestChangedFlagsRefundNothingThatWasCreditedUnderOthers(t *testing.T) {
 }
 
 func TestAPaymentCompletedByHandIsNotSettledAgainByTheChain(t *testing.T) {
-	t.Setenv(operatorKeyVariable, operatorKey)
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	b := newBuyer(t, n, "--payment-timeout", "10s")
@@ -102,7 +102,7 @@ func TestAPaymentCompletedByHandIsNotSettledAgainByTheChain(t *testing.T) {
 }
 
 func TestFailingAPaymentQueuesWhatItReceivedWithoutARestart(t *testing.T) {
-	t.Setenv(operatorKeyVariable, operatorKey)
+	t.Parallel()
 	n := bitcointest.Start(t)
 	n.Generate(110)
 	b := newBuyer(t, n)
