@@ -144,7 +144,7 @@ func TestBitcoinSimulation(t *testing.T) {
 	start := time.Now()
 	var all, known btcCount
 	for i := uint64(0); ; i++ {
-		if n := *simHistories; (n > 0 && i == uint64(n)) || (n == 0 && time.Since(start) > 20*time.Second) || t.Failed() {
+		if n := *simHistories; (n > 0 && i == uint64(n)) || (n == 0 && (i == fixed || time.Since(start) > 20*time.Second)) || t.Failed() {
 			break
 		}
 		seed := fresh + i
